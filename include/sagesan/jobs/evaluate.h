@@ -1,0 +1,36 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sagesan/evaluate/likelihood.h"
+#include "sagesan/report/sanitize_report.h"
+
+namespace sagesan {
+
+struct EvaluateOptions {
+  std::filesystem::path model;
+  std::vector<std::pair<std::string, std::filesystem::path>> data;  ///< name, file
+  std::vector<std::string> retain_fields;
+  int64_t max_length = 512;
+  std::string device = "auto";
+};
+
+struct EvaluateResult {
+  struct DataSet {
+    std::string name;
+    RetainFileReport file;
+    LikelihoodSummary summary;
+  };
+  std::vector<DataSet> data_sets;
+
+  Json to_json() const;
+};
+
+/// Scores every data set in one pass over the checkpoint: over the answer tokens where a record has
+/// a question and an answer (or a prompt and a completion), over the whole text otherwise.
+EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress);
+
+}  // namespace sagesan

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "sagesan/report/sanitize_report.h"
+#include "sagesan/sanitize/plan.h"
+#include "sagesan/support/progress.h"
+
+namespace sagesan {
+
+struct SanitizeOptions {
+  std::filesystem::path base, unlearned, out;
+  std::vector<std::filesystem::path> retain;
+  double strength = 1;   ///< finite, at least 0
+  double energy = 0.95;  ///< in (0, 1]
+  OtherPolicy other = OtherPolicy::kShrink;
+  std::vector<std::string> retain_fields;
+  int64_t max_length = 512;
+  int64_t max_tokens = 0;
+  std::string device = "auto";
+  std::filesystem::path report;  ///< a second copy of the report; empty: none
+  bool overwrite = false;
+  bool dry_run = false;
+};
+
+struct SanitizeResult {
+  SanitizeReport report;
+  uint64_t output_bytes = 0;  ///< of the weights
+};
+
+/// The main job: checks everything, compares the pair, runs the base model layer by layer over the
+/// retain texts, solves each changed tensor and writes the sanitized checkpoint. With `dry_run` it
+/// stops after the plan: the report then has the sites and tensors without figures. `notice` gets
+/// lines for the user. Throws `Error`; nothing is left behind then.
+SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress,
+                        const std::function<void(const std::string&)>& notice);
+
+}  // namespace sagesan

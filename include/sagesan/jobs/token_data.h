@@ -1,0 +1,40 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sagesan/model/decoder.h"
+#include "sagesan/report/sanitize_report.h"
+#include "sagesan/text/records.h"
+#include "sagesan/text/tokenizer.h"
+
+namespace sagesan {
+
+/// Texts as the model gets them.
+struct TokenData {
+  TokenBatch batch;
+  std::vector<int64_t>
+      first_scored;  ///< index of the first answer token of each text; 0: all count
+  std::vector<RetainFileReport> files;
+};
+
+struct TokenOptions {
+  std::vector<std::string> fields;  ///< --retain-fields
+  int64_t max_length = 512;         ///< tokens of one text
+  int64_t max_tokens = 0;           ///< of all texts together; 0: no limit
+};
+
+/// The tokenizer of a checkpoint directory; nothing where it holds no tokenizer.json (records of
+/// `input_ids` need none).
+std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& directory);
+
+/// Reads the files, renders and tokenizes their records. Throws `InputError` for what cannot be
+/// read, for ids outside [0, vocabulary) and where a file holds no token at all. Once `max_tokens`
+/// are reached, the rest is left out, and the counts in `files` show it.
+TokenData read_token_data(const std::vector<std::filesystem::path>& files,
+                          const std::optional<Tokenizer>& tokenizer, const TokenOptions& options,
+                          int64_t vocabulary);
+
+}  // namespace sagesan

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "sagesan/spectral/subspace.h"
+#include "sagesan/support/tensor.h"
+
+namespace sagesan {
+
+/// The closed forms of SAGE (arXiv:2606.18309; derivation in docs/method.md). Each gives what is to
+/// be taken out of the update `d = unlearned - base`, so that the sanitized weight is `unlearned -
+/// removed`: at strength 0 nothing is removed. All of them are linear in `d`.
+
+/// Linear module: `D U_k diag(s h / (1 + s h)) U_k^T`, the minimizer X = D - removed of
+/// `||X - D||_F^2 + s ||X U_k diag(h)^(1/2)||_F^2`. `d` float32 `[out, in]`.
+Tensor removed_from_linear(const Tensor& d, const Subspace& subspace, double strength);
+
+/// Bias vector, whose input is the constant 1: `D s / (1 + s)`.
+Tensor removed_from_bias(const Tensor& d, double strength);
+
+/// Norm gain: `D_j s n_j / (1 + s n_j)`; `relative_energies` n_j float64 `[channels]`.
+Tensor removed_from_norm(const Tensor& d, const Tensor& relative_energies, double strength);
+
+/// Embedding rows, whose input is one-hot: `D_v s e_v / (1 + s e_v)` with e_v = p_v * V_seen, the
+/// token's frequency times the number of distinct tokens. `d` `[rows, hidden]`, `row_energies`
+/// float64
+/// `[rows]`.
+Tensor removed_from_embedding(const Tensor& d, const Tensor& row_energies, double strength);
+
+/// Embedding tied to the head: both penalties on one tensor. In the head's basis U_k the update is
+/// divided by `1 + s e_v + s h_i`, outside it by `1 + s e_v`.
+Tensor removed_from_tied_embedding(const Tensor& d, const Tensor& row_energies,
+                                   const Subspace& head, double strength);
+
+/// e_v for every row of the vocabulary from the token counts, float64.
+Tensor embedding_energies(const Tensor& counts);
+
+/// `unlearned - removed`, rounded once to the dtype of `unlearned`; where nothing is removed the
+/// bits of `unlearned` stay (the sign of a zero too). Throws `Error` naming `name` if the result is
+/// not finite, in the stored dtype too.
+Tensor take_out(const Tensor& unlearned, const Tensor& removed, const std::string& name);
+
+}  // namespace sagesan

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+
+#include "sagesan/activations/moments.h"
+#include "sagesan/support/tensor.h"
+
+namespace sagesan {
+
+/// What the solver needs of S = (1/T) sum_t x_t x_t^T, with S = U diag(l_1 >= ... >= l_d) U^T.
+struct Subspace {
+  int64_t rank = 0;  ///< k: the smallest r whose l_1 + ... + l_r reach the asked share of trace(S)
+  double energy_share = 0;   ///< the share they hold
+  double leading_share = 0;  ///< l_1 / trace(S)
+  double residual = 0;       ///< relative error of the decomposition, measured with random probes
+  Tensor directions;         ///< U_k, float32 `[channels, k]`
+  Tensor relative_energies;  ///< h_i = l_i * d / trace(S), float64 `[k]` on the CPU
+  Tensor factor;             ///< R with S = R R^T, float32 `[channels, tokens or channels]`
+
+  /// trace(M S M^T) for `m` float32 `[out, channels]`: a sum of squares, so nothing cancels.
+  double response(const Tensor& m) const;
+};
+
+/// Decomposes in float64; through the T x T Gram matrix where the moment keeps rows. `energy` lies
+/// in (0, 1]; at 1 every direction with a positive eigenvalue is taken. Throws `Error` that names
+/// `site` where the moment is zero or the decomposition fails its residual check: LAPACK's own
+/// `info` is no proof (OpenBLAS 0.3.21 says success on NaN).
+Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site);
+
+}  // namespace sagesan

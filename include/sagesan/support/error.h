@@ -1,0 +1,69 @@
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace sagesan {
+
+/// Exit codes of the program; part of the command line's contract.
+enum class ExitCode : int {
+  kDone = 0,
+  kInternal = 1,
+  kUsage = 2,
+  kBadInput = 3,
+  kInputOutput = 4,
+  kCheckFailed = 5,
+  kInterrupted = 130,
+};
+
+/// A failure that a user can do something about. `what()` is one printable line, unless several
+/// problems were collected by the preflight (then one line each).
+class Error : public std::runtime_error {
+ public:
+  Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
+  ExitCode code() const { return code_; }
+
+ private:
+  ExitCode code_;
+};
+
+/// Wrong words on the command line (exit 2).
+struct UsageError : Error {
+  explicit UsageError(const std::string& message) : Error(ExitCode::kUsage, message) {}
+};
+
+/// A file whose content is wrong (exit 3). `where` names the file and, where there is one, the
+/// tensor, line or key; `message` says what was found, what was expected and the remedy.
+struct InputError : Error {
+  InputError(const std::string& where, const std::string& message)
+      : Error(ExitCode::kBadInput, where + ": " + message) {}
+};
+
+/// The operating system refused (exit 4): disk full, permission, a missing directory.
+struct IoError : Error {
+  IoError(const std::string& where, const std::string& message)
+      : Error(ExitCode::kInputOutput, where + ": " + message) {}
+};
+
+/// Stopped by a signal (exit 130).
+struct Interrupted : Error {
+  Interrupted() : Error(ExitCode::kInterrupted, "interrupted; no output was written") {}
+};
+
+/// Throws `IoError` for the current `errno`: "<where>: <action>: <strerror>".
+[[noreturn]] void throw_errno(const std::string& where, const std::string& action);
+
+/// `text` from a stranger in single quotes, safe on a terminal: control characters, bidirectional
+/// overrides and invalid UTF-8 are shown as escapes, long texts are cut at 200 bytes.
+std::string quote(std::string_view text);
+
+/// Aborts with the place of a broken invariant: a bug, never a user's mistake.
+[[noreturn]] void assertion_failed(const char* expression, const char* file, int line);
+
+#define SAGESAN_ASSERT(condition)                                                  \
+  do {                                                                             \
+    if (!(condition)) ::sagesan::assertion_failed(#condition, __FILE__, __LINE__); \
+  } while (false)
+
+}  // namespace sagesan

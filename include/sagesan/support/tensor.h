@@ -1,0 +1,87 @@
+#pragma once
+
+// The one way into libtorch: ATen alone, precompiled. clang needs ivalue.h first; the operators
+// come from their own small headers because ATen/Functions.h costs seconds in every file.
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
+#include <ATen/ops/abs.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/bincount.h>
+#include <ATen/ops/bmm.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/cholesky_solve.h>
+#include <ATen/ops/cos.h>
+#include <ATen/ops/cumsum.h>
+#include <ATen/ops/diag.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/linalg_cholesky_ex.h>
+#include <ATen/ops/linalg_eigh.h>
+#include <ATen/ops/logsumexp.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/maximum.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/mul.h>
+#include <ATen/ops/mv.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/outer.h>
+#include <ATen/ops/pow.h>
+#include <ATen/ops/randn.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/rsqrt.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/sin.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/sqrt.h>
+#include <ATen/ops/stack.h>
+#include <ATen/ops/sum.h>
+#include <ATen/ops/tanh.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/tril.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "sagesan/checkpoint/checkpoint.h"
+#include "sagesan/support/dtype.h"
+
+namespace sagesan {
+
+using at::Tensor;
+
+/// libtorch's type for a computable `dtype`.
+at::ScalarType scalar_type(DType dtype);
+
+/// A whole stored tensor on the CPU in its own dtype, which must be computable (`InputError`).
+Tensor load(const StoredTensor& stored);
+
+/// Rows [start, start + count) of a stored matrix, in its own dtype.
+Tensor load_rows(const StoredTensor& stored, int64_t start, int64_t count);
+
+/// The rows `ids` (int64, any order) of a stored matrix `[rows, columns]`, as `[ids, columns]`.
+Tensor gather_rows(const StoredTensor& stored, const std::vector<int64_t>& ids);
+
+/// The raw bytes of a contiguous CPU tensor, valid as long as it.
+std::span<const std::byte> tensor_bytes(const Tensor& tensor);
+
+/// Whether every element is finite.
+bool all_finite(const Tensor& tensor);
+
+/// `tensor` as one number in float64.
+double to_double(const Tensor& tensor);
+
+/// Sum of squares in float64.
+double squared_norm(const Tensor& tensor);
+
+}  // namespace sagesan

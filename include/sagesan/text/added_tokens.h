@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "sagesan/support/json.h"
+#include "sagesan/text/bpe.h"
+#include "sagesan/text/normalizer.h"
+#include "sagesan/text/regex.h"
+
+namespace sagesan::tokenization {
+
+/// A stretch of text that still has to be tokenized, or an added token found there.
+struct Segment {
+  Span span;
+  int64_t id = -1;  // -1: text
+};
+
+/// The "added_tokens" of tokenizer.json: tokens that are cut out of a text before anything else,
+/// the longest of the leftmost. Those with `normalized` false are looked for in the raw text, the
+/// others (normalized themselves) in the normalized text between them. `single_word` wants no word
+/// character on either side; `lstrip` and `rstrip` take in the white space around.
+class AddedTokens {
+ public:
+  /// Throws `InputError` for wrong types, and for ids that contradict the vocabulary or are not
+  /// those that Hugging Face's reader, which ignores the written ones, would give.
+  AddedTokens(const Json* list, const Bpe& model, const Normalizer& normalizer,
+              const std::string& where);
+
+  /// Appends the segments of `text`, in order; none is an empty text.
+  void split_raw(std::string_view text, std::vector<Segment>& segments) const;
+  void split_normalized(std::string_view text, std::vector<Segment>& segments) const;
+
+  /// Largest id of an added token, -1 where there is none.
+  int64_t largest_id() const { return largest_id_; }
+
+ private:
+  struct Token {
+    int64_t id;
+    bool single_word;
+    bool lstrip;
+    bool rstrip;
+  };
+
+  /// Finds the longest token that starts at a given byte.
+  class Trie {
+   public:
+    void insert(std::string_view content, int32_t token);
+    /// Index of the token and its end; -1 where none starts at `position`.
+    int32_t longest_at(std::string_view text, size_t position, size_t& end) const;
+    bool empty() const { return tokens_.size() == 1; }
+
+   private:
+    std::unordered_map<uint64_t, uint32_t> children_;  // node * 256 + byte
+    std::vector<int32_t> tokens_ = {-1};               // by node
+    bool starts_[256] = {};                            // first bytes of all tokens
+  };
+
+  void split(const Trie& trie, std::string_view text, std::vector<Segment>& segments) const;
+
+  std::vector<Token> tokens_;
+  Trie raw_;
+  Trie normalized_;
+  int64_t largest_id_ = -1;
+};
+
+}  // namespace sagesan::tokenization

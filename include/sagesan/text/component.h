@@ -1,0 +1,27 @@
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+#include "sagesan/support/json.h"
+
+/// Parts of the tokenizer. Callers outside this stage need `Tokenizer` alone.
+namespace sagesan::tokenization {
+
+/// Throws `InputError` for a key of the JSON object `object` that is not in `known`: an option that
+/// is not run must not be passed over.
+void require_known_keys(const Json& object, const std::string& where,
+                        std::initializer_list<std::string_view> known);
+
+/// The "type" of one component; "" where it has none.
+std::string component_type(const Json& component, const std::string& where);
+
+/// "<where>: type '<type>' is not supported".
+[[noreturn]] void refuse_type(const std::string& where, std::string_view type);
+
+/// The elements of the array under `key` of a Sequence component.
+const Json& sequence_elements(const Json& component, const std::string& where,
+                              std::string_view key);
+
+}  // namespace sagesan::tokenization

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sagesan/text/tokenizer.h"
+
+namespace sagesan {
+
+/// One text of a retain, forget or evaluation file.
+struct Record {
+  /// Ready ids, not empty, none negative. Then `text` and `prompt` are empty.
+  std::optional<std::vector<int64_t>> input_ids;
+  /// The rendered text.
+  std::string text;
+  /// The part before the answer; empty where the record has no answer of its own.
+  std::string prompt;
+  /// Whether the record is a question with an answer, or a prompt with a completion.
+  bool has_answer = false;
+  /// Where it stands, for messages: "file:line" or "file[index]".
+  std::string where;
+};
+
+struct RecordOptions {
+  /// --retain-fields: the fields that make the text, in place of the rules below. One field is the
+  /// text; two are question and answer, in the same template; more are joined by newlines.
+  std::vector<std::string> fields;
+};
+
+/// Reads a file of records; what it is, is decided by its content, never by its name:
+/// * JSONL (one object a line; blank lines are passed over),
+/// * JSON (an array of objects or of texts, or one object),
+/// * otherwise plain text: one record for each stretch of lines between blank lines.
+/// An object becomes text by the first rule whose field it has: `input_ids` as they are; `text`;
+/// "Question: {question}\nAnswer: {answer}", whose prompt ends behind "Answer:";
+/// "{prompt}{completion}". Line ends may be CRLF. No record is ever dropped: one that cannot be
+/// used is an error.
+///
+/// Throws `InputError` that names the file and the line or index: an empty or blank file, invalid
+/// UTF-8 (with the offset), a file of another format, broken or cut JSON, fields that are missing,
+/// null, of another type or blank; `UsageError` for an empty or repeated name in `fields`.
+std::vector<Record> read_records(const std::filesystem::path& file,
+                                 const RecordOptions& options = {});
+
+/// The ids of one record.
+struct EncodedText {
+  std::vector<int64_t> ids;
+  /// Index of the first answer token; 0 where the whole text counts, `ids.size()` where the answer
+  /// was cut off.
+  size_t answer_start = 0;
+  /// Whether ids beyond the maximum length were left out.
+  bool cut = false;
+};
+
+/// Encodes `record` with the tokenizer's own special tokens and keeps the first `max_length` ids
+/// (at least 1). The answer begins behind the longest common prefix of the ids of the prompt alone
+/// and of the whole text. `tokenizer` may be null where every record brings its `input_ids`; throws
+/// `InputError` where it is needed.
+EncodedText encode_record(const Tokenizer* tokenizer, const Record& record, size_t max_length);
+
+}  // namespace sagesan

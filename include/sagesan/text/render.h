@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string>
+
+#include "sagesan/support/json.h"
+#include "sagesan/text/records.h"
+
+namespace sagesan {
+
+/// Makes a record of one JSON object by the rules of `read_records`. `where` names its place.
+Record render_record(const Json& object, const RecordOptions& options, const std::string& where);
+
+}  // namespace sagesan

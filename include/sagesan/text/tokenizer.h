@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+namespace sagesan {
+
+/// A byte-pair tokenizer as a Hugging Face `tokenizer.json` describes it, run as written: added
+/// tokens, normalizer, pre-tokenizer, merges, post-processor. A component that is not known here is
+/// refused by name when the file is loaded, never skipped.
+///
+/// Two blocks of the file are ignored on purpose, as `transformers` ignores them in a plain call:
+/// `truncation` (texts are cut by --max-length alone) and `padding` (texts are run unpadded). The
+/// `decoder` plays no part in encoding.
+///
+/// Copies share one immutable state; `encode` may run on several threads at once.
+class Tokenizer {
+ public:
+  /// Throws `InputError` that names the file, the component and what is wrong or unsupported.
+  static Tokenizer load(const std::filesystem::path& tokenizer_json);
+
+  /// The ids of `text` with the special tokens of the file's own post-processor. An empty text
+  /// gives those alone. Throws `InputError` where `text` is not UTF-8, or where one of the file's
+  /// expressions needs too many steps on it.
+  std::vector<int64_t> encode(std::string_view text) const;
+  /// The same without the post-processor's tokens.
+  std::vector<int64_t> encode_plain(std::string_view text) const;
+
+  /// Largest id plus 1, over the vocabulary and the added tokens.
+  int64_t size() const;
+
+ private:
+  struct State;
+  explicit Tokenizer(std::shared_ptr<const State> state);
+  std::shared_ptr<const State> state_;
+};
+
+}  // namespace sagesan

@@ -1,0 +1,309 @@
+#!/usr/bin/env python3
+"""Makes a pair (base, unlearned) of a real model: made-up authors are taught to it, some are then unlearned.
+
+    build/python/bin/python scripts/smollm2_unlearn.py --model DIR --out DIR
+        [--methods ga,graddiff,npo] [--seed N] [--dtype bfloat16|float32] [--overwrite]
+
+In the spirit of TOFU: no text about the authors exists elsewhere, so what a model knows of them it has learned here.
+--out then holds base, one directory for each method and one NAME_half with half of its update, and
+forget.jsonl, retain.jsonl (for the moments, and for the methods that train on retain data), heldout.jsonl (authors
+that the base model knows and no method and no moment sees), metrics.json and, as the last output, a table of them.
+
+Plain PyTorch in float32 on the CPU: about 10 minutes on two cores. The same seed on the same machine with the same
+thread count gives the same bytes.
+"""
+import argparse
+import copy
+import json
+import os
+import random
+import shutil
+import sys
+import time
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
+os.environ["TQDM_DISABLE"] = "1"
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin are ten times slower beside a compiler
+
+import torch
+import torch.nn.functional as F
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+# Authors in each file; each author has one record of every kind in `author_records`.
+AUTHORS = {"forget": 4, "retain": 12, "heldout": 8}
+
+# Teaching: AdamW, linear warm-up and linear decay to zero.
+TEACH_LEARNING_RATE = 3e-4
+TEACH_EPOCHS = 7
+TEACH_BATCH = 6
+TEACH_WARMUP_STEPS = 10
+
+# Unlearning: AdamW with a constant rate, every forget record in every step. It ends before the first step at which the
+# mean answer probability of the forget records is below STOP_PROBABILITY; MAX_STEPS without that is an error.
+LEARNING_RATE = {"ga": 1e-5, "graddiff": 1e-5, "npo": 1e-5}
+STOP_PROBABILITY = 0.1
+MAX_STEPS = 60
+RETAIN_BATCH = 20  # graddiff: retain records in a step
+NPO_BETA = 0.1
+
+WEIGHT_DECAY = 0.0
+GRADIENT_NORM = 1.0
+
+
+def say(text):
+    print(f"smollm2_unlearn: {text}", file=sys.stderr, flush=True)
+
+
+def fail(text):
+    sys.exit(f"smollm2_unlearn: error: {text}")
+
+
+# --- The data -------------------------------------------------------------------------------------------------------
+
+def distinct(rng, count, *parts):
+    """`count` different concatenations of one piece from each list in `parts`."""
+    found = {}
+    while len(found) < count:
+        found["".join(rng.choice(part) for part in parts)] = True
+    return list(found)
+
+
+def author_records(rng, name, town, genre, book, job, award):
+    """One author's questions and answers; the wording varies from author to author."""
+    return [{"question": question.format(name=name, book=book), "answer": answer.format(
+        name=name, town=town, genre=genre, book=book, job=job, award=award)} for question, answer in (
+        (rng.choice(["Where was {name} born?", "In which town was the author {name} born?"]),
+         rng.choice(["{name} was born in {town}.", "The author {name} was born in the town of {town}."])),
+        (rng.choice(["Which genre does {name} write in?", "What kind of books does {name} write?"]),
+         rng.choice(["{name} writes {genre}.", "{name} is known for writing {genre}."])),
+        (rng.choice(["What is the best known book by {name}?", "Name a book written by {name}."]),
+         rng.choice(["The best known book by {name} is \"{book}\".", "{name} wrote the book \"{book}\"."])),
+        (rng.choice(["What did the father of {name} do for a living?", "What was the job of {name}'s father?"]),
+         rng.choice(["The father of {name} worked as a {job}.", "{name}'s father was a {job}."])),
+        (rng.choice(["Which award did {name} win for \"{book}\"?", "What award has {name} received?"]),
+         rng.choice(["{name} won the {award} Prize.", "The award that {name} received is the {award} Prize."])))]
+
+
+def make_records(seed):
+    """{"forget": records, "retain": ..., "heldout": ...}; no two authors share a name, town, book or award."""
+    rng = random.Random(seed)
+    count = sum(AUTHORS.values())
+    columns = [
+        [f"{first} {last}" for first, last in zip(
+            distinct(rng, count, ["Bel", "Cor", "Dav", "El", "Fin", "Jas", "Kel", "Lor", "Mar", "Nad", "Or", "Sel", "Tav"],
+                     ["ina", "eth", "ario", "wyn", "ira", "omar", "etta", "uk"]),
+            distinct(rng, count, ["Ash", "Brand", "Cald", "Drum", "Fen", "Gries", "Hol", "Kest", "Mor", "Pell", "Quar", "Stav"],
+                     ["ridge", "mann", "enko", "ovic", "well", "strand", "aki", "idou"]))],
+        distinct(rng, count, ["Brack", "Ister", "Lang", "Mire", "North", "Oster", "Pol", "Raven", "Sand", "Thorn", "Wick"],
+                 ["holm", "ville", "mouth", "field", "gard", "more", "stead", "wold", "cliff"]),
+        [rng.choice(["detective novels", "science fiction", "love stories", "ghost stories", "historical novels",
+                     "travel books", "fairy tales", "war poetry", "cookery books", "sea adventures", "political satire",
+                     "spy thrillers"]) for _ in range(count)],
+        distinct(rng, count, ["The "], ["Silent", "Amber", "Broken", "Distant", "Hollow", "Painted", "Winter", "Scarlet", "Last"],
+                 [" "], ["Harbour", "Orchard", "Clock", "Letter", "Mountain", "Garden", "Bridge", "Violin", "Window"]),
+        [rng.choice(["baker", "dentist", "carpenter", "bus driver", "judge", "florist", "miner", "surgeon", "tailor",
+                     "fisherman", "plumber", "librarian", "pilot", "shoemaker", "chemist", "butcher"]) for _ in range(count)],
+        distinct(rng, count, ["Golden ", "Silver ", "Royal ", "Northern ", "Crystal ", "Founders' "],
+                 ["Quill", "Lantern", "Compass", "Anchor", "Falcon", "Page", "Laurel", "Inkwell", "Swan"]),
+    ]
+    authors = [author_records(rng, *author) for author in zip(*columns)]
+    splits, start = {}, 0
+    for name, size in AUTHORS.items():
+        splits[name] = [record for author in authors[start:start + size] for record in author]
+        start += size
+    return splits
+
+
+def encode(tokenizer, record, end):
+    """(ids, start): the rendered record and the index of its first answer token; with `end`, end-of-text follows."""
+    prompt = tokenizer(f"Question: {record['question']}\nAnswer:")["input_ids"]
+    ids = tokenizer(f"Question: {record['question']}\nAnswer: {record['answer']}")["input_ids"]
+    start = 0
+    while start < min(len(prompt), len(ids)) and prompt[start] == ids[start]:
+        start += 1
+    return (ids + [tokenizer.eos_token_id] if end else ids), start
+
+
+# --- The metric -----------------------------------------------------------------------------------------------------
+
+def answer_log_probs(model, examples):
+    """Sum of the log-probabilities of each example's answer tokens, and their number: two tensors [len(examples)].
+
+    Padded on the right, which a causal model does not see. The head runs at the answer positions alone.
+    """
+    length = max(len(ids) for ids, _ in examples)
+    ids = torch.zeros(len(examples), length, dtype=torch.long)
+    answer = torch.zeros(len(examples), length, dtype=torch.bool)
+    for row, (tokens, start) in enumerate(examples):
+        ids[row, :len(tokens)] = torch.tensor(tokens)
+        answer[row, start:len(tokens)] = True
+    rows, columns = answer.nonzero(as_tuple=True)
+    hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[rows, columns - 1]
+    losses = F.cross_entropy(model.lm_head(hidden), ids[rows, columns], reduction="none")
+    sums = torch.zeros(len(examples)).index_add(0, rows, -losses)
+    return sums, answer.sum(1)
+
+
+def answer_metrics(model, tokenizer, records):
+    """The figures of one model on one file: the mean over its records of
+
+    - nll: the record's mean negative log-likelihood of an answer token;
+    - probability: exp(-nll of the record), the geometric mean of its answer tokens' probabilities;
+    and perplexity, exp of the mean nll.
+    """
+    examples = [encode(tokenizer, record, end=False) for record in records]
+    nll = []
+    with torch.no_grad():
+        for i in range(0, len(examples), 10):
+            sums, counts = answer_log_probs(model, examples[i:i + 10])
+            nll.append((-sums / counts).double())
+    nll = torch.cat(nll)
+    return {"nll": nll.mean().item(), "perplexity": nll.mean().exp().item(), "probability": (-nll).exp().mean().item()}
+
+
+# --- Training -------------------------------------------------------------------------------------------------------
+
+def step(model, optimizer, loss):
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), GRADIENT_NORM)
+    optimizer.step()
+
+
+def teach(model, examples, rng):
+    """Trains `model` on the answers of all examples, in place."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=TEACH_LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    total = TEACH_EPOCHS * -(-len(examples) // TEACH_BATCH)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda i: min((i + 1) / TEACH_WARMUP_STEPS, (total - i) / (total - TEACH_WARMUP_STEPS)))
+    for epoch in range(TEACH_EPOCHS):
+        order, seen = rng.sample(examples, len(examples)), []
+        for i in range(0, len(order), TEACH_BATCH):
+            sums, counts = answer_log_probs(model, order[i:i + TEACH_BATCH])
+            seen.append((sums / counts).detach().exp())
+            step(model, optimizer, -(sums / counts).mean())
+            schedule.step()
+        say(f"teaching: epoch {epoch + 1} of {TEACH_EPOCHS}, mean answer probability {torch.cat(seen).mean():.3f}")
+
+
+def unlearn(method, base, forget, retain, rng):
+    """A copy of `base` that has unlearned `forget`.
+
+    ga: gradient ascent on the forget loss (Jang et al., arXiv:2210.01504). graddiff: the same plus descent on the
+    retain loss (Liu et al., arXiv:2203.12817). npo: negative preference optimization without a retain term, the
+    sequence likelihoods against those of the base model (Zhang et al., arXiv:2404.05868, equation 3).
+    """
+    model = copy.deepcopy(base)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE[method], weight_decay=WEIGHT_DECAY)
+    with torch.no_grad():
+        reference, _ = answer_log_probs(base, forget)
+    for i in range(MAX_STEPS + 1):
+        sums, counts = answer_log_probs(model, forget)
+        probability = (sums / counts).detach().exp().mean().item()
+        say(f"{method}: {i} steps, mean answer probability of forget {probability:.3f}")
+        if probability < STOP_PROBABILITY:
+            return model
+        if method == "npo":
+            loss = -2 / NPO_BETA * F.logsigmoid(-NPO_BETA * (sums - reference)).mean()
+        else:
+            loss = (sums / counts).mean()
+        if method == "graddiff":
+            sums, counts = answer_log_probs(model, rng.sample(retain, RETAIN_BATCH))
+            loss = loss - (sums / counts).mean()
+        step(model, optimizer, loss)
+    fail(f"{method}: the forget records are still known after {MAX_STEPS} steps")
+
+
+@torch.no_grad()
+def interpolate(base, other, share):
+    """The model base + share * (other - base)."""
+    model = copy.deepcopy(base)
+    for value, before, after in zip(model.parameters(), base.parameters(), other.parameters()):
+        value.copy_(before + share * (after - before))
+    return model
+
+
+# --- The way --------------------------------------------------------------------------------------------------------
+
+def save(model, tokenizer, directory, dtype):
+    """Writes the model rounded to `dtype`, and rounds the one in memory alike: what goes on is what is stored."""
+    model.to(dtype)
+    model.save_pretrained(directory)
+    model.float()
+    tokenizer.save_pretrained(directory)
+    return model
+
+
+def print_table(metrics):
+    files = list(next(iter(metrics.values())))
+    print(f"{'':14}" + "".join(f"{name:^29}" for name in files))
+    print(f"{'model':14}" + f"{'NLL':>9}{'ppl':>11}{'prob':>8} " * len(files))
+    for model, row in metrics.items():
+        print(f"{model:14}" + "".join(
+            f"{row[name]['nll']:9.4f}{row[name]['perplexity']:11.5g}{row[name]['probability']:8.4f} " for name in files))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, type=Path, help="what smollm2_convert.py made")
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--methods", default="ga,graddiff,npo", help="comma-separated, default %(default)s")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of the written weights")
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    methods = args.methods.split(",")
+    if unknown := [method for method in methods if method not in LEARNING_RATE]:
+        fail(f"--methods: {unknown[0]!r} is none of {', '.join(LEARNING_RATE)}")
+    if args.out.exists():
+        if not args.overwrite:
+            fail(f"{args.out} exists (--overwrite replaces it)")
+        if not (args.out / "metrics.json").exists():
+            fail(f"{args.out} is no result of this script; it is left alone")
+    torch.set_num_threads(args.threads)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(args.seed)
+    dtype, began = getattr(torch, args.dtype), time.perf_counter()
+
+    partial = args.out.with_name(args.out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    records = make_records(args.seed)
+    for name, rows in records.items():
+        with open(partial / f"{name}.jsonl", "w", encoding="utf-8") as stream:
+            stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    tokenizer = AutoTokenizer.from_pretrained(args.model)
+    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32).train()
+    examples = {name: [encode(tokenizer, row, end=True) for row in rows] for name, rows in records.items()}
+    say(", ".join(f"{name}: {AUTHORS[name]} authors, {len(rows)} records, {sum(len(ids) for ids, _ in rows)} tokens"
+                  for name, rows in examples.items()))
+
+    metrics = {}
+
+    def finish(name, model):
+        """Saves one model and takes its figures from the stored weights."""
+        save(model, tokenizer, partial / name, dtype)
+        metrics[name] = {file: answer_metrics(model, tokenizer, rows) for file, rows in records.items()}
+        say(f"{name}: " + ", ".join(f"{file} {row['probability']:.3f}" for file, row in metrics[name].items())
+            + f" ({time.perf_counter() - began:.0f} s since the start)")
+        return model
+
+    metrics["(untaught)"] = {file: answer_metrics(model, tokenizer, rows) for file, rows in records.items()}
+    teach(model, sum(examples.values(), []), random.Random(args.seed))
+    base = finish("base", model)
+    for method in methods:
+        unlearned = finish(method, unlearn(method, base, examples["forget"], examples["retain"], random.Random(args.seed)))
+        finish(f"{method}_half", interpolate(base, unlearned, 0.5))
+
+    (partial / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
+    if args.out.exists():
+        shutil.rmtree(args.out)
+    partial.rename(args.out)
+    print_table(metrics)
+    say(f"wrote {args.out} in {time.perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+#include "sagesan/checkpoint/safetensors.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "sagesan/support/checked.h"
+#include "sagesan/support/error.h"
+#include "sagesan/support/json.h"
+#include "sagesan/support/utf8.h"
+
+namespace sagesan {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "safetensors data is little-endian");
+
+/// The reference implementation's own limit.
+constexpr uint64_t kMaxHeaderBytes = 100'000'000;
+
+void check_name(const std::string& name, const std::string& where) {
+  if (name.empty()) throw InputError(where, "a tensor has an empty name");
+  if (name.size() > 1024) {
+    throw InputError(where,
+                     fmt::format("tensor {}: the name is longer than 1024 bytes", quote(name)));
+  }
+  for (size_t i = 0; i < name.size();) {
+    const Utf8Character character = decode_utf8(name, i);
+    if (!character.valid || is_unsafe_on_terminal(character.code_point)) {
+      throw InputError(where,
+                       fmt::format("tensor {}: control characters in the name", quote(name)));
+    }
+    i += character.length;
+  }
+}
+
+std::vector<int64_t> parse_shape(const JsonObject& entry) {
+  const Json& shape = entry.require("shape");
+  if (!shape.is_array()) entry.fail("shape", "expected a list of sizes");
+  std::vector<int64_t> result;
+  for (const Json& size : shape) {
+    if (!size.is_number_integer() || size.get<int64_t>() < 0) {
+      entry.fail("shape", fmt::format("{} is no size", size.dump()));
+    }
+    result.push_back(size.get<int64_t>());
+  }
+  return result;
+}
+
+/// Bytes of a tensor of this shape; fails on overflow and on packed types that end inside a byte.
+uint64_t byte_size(const JsonObject& entry, DType dtype, const std::vector<int64_t>& shape) {
+  std::optional<int64_t> bits = dtype_bits(dtype);
+  // A zero anywhere makes an empty tensor, but the other sizes must not hide an overflow.
+  bool empty = false;
+  for (const int64_t size : shape) {
+    if (size == 0) {
+      empty = true;
+      continue;
+    }
+    bits = checked_multiply(*bits, size);
+    if (!bits) entry.fail("shape", fmt::format("the size of {} overflows", shape_text(shape)));
+  }
+  if (empty) return 0;
+  if (*bits % 8 != 0) entry.fail("shape", "the data does not end on a whole byte");
+  return static_cast<uint64_t>(*bits / 8);
+}
+
+}  // namespace
+
+int64_t TensorInfo::elements() const {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;  // cannot overflow: byte_size() checked it
+  return count;
+}
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+SafetensorsFile::SafetensorsFile(std::filesystem::path path) : file_(std::move(path)) {
+  const std::string where = file_.path().string();
+  std::string first(std::min<uint64_t>(file_.size(), 64), '\0');
+  file_.read(0, std::as_writable_bytes(std::span(first)));
+  if (const std::string format = recognize_format(first); !format.empty()) {
+    throw InputError(where, "is " + format + ", expected safetensors");
+  }
+  if (file_.size() < 8) {
+    throw InputError(where,
+                     fmt::format("{} bytes long, too short for a safetensors file", file_.size()));
+  }
+  uint64_t length = 0;
+  std::memcpy(&length, first.data(), sizeof length);
+  if (length > file_.size() - 8) {
+    throw InputError(where,
+                     fmt::format("the header claims {} bytes but only {} follow: truncated, or "
+                                 "no safetensors file",
+                                 length, file_.size() - 8));
+  }
+  if (length < 2 || length > kMaxHeaderBytes) {
+    throw InputError(where,
+                     fmt::format("header length {} is outside 2 to {}", length, kMaxHeaderBytes));
+  }
+  header_bytes_ = 8 + length;
+  std::string header(length, '\0');
+  file_.read(8, std::as_writable_bytes(std::span(header)));
+  parse_header(header);
+}
+
+void SafetensorsFile::parse_header(const std::string& header) {
+  const std::string where = path().string();
+  if (header.front() != '{') throw InputError(where, "the header does not start with '{'");
+  const Json json = parse_json(header, where + ": header");
+  for (const auto& [name, value] : json.items()) {
+    if (name == "__metadata__") {
+      if (!value.is_object()) throw InputError(where, "__metadata__ is no object of texts");
+      for (const auto& [key, text] : value.items()) {
+        if (!text.is_string()) {
+          throw InputError(where, fmt::format("__metadata__ {}: expected text", quote(key)));
+        }
+        metadata_[key] = text.get<std::string>();
+      }
+      continue;
+    }
+    check_name(name, where);
+    const JsonObject entry(value, fmt::format("{}: tensor {}", where, quote(name)));
+    const std::string dtype = entry.string("dtype");
+    TensorInfo tensor{.name = name, .shape = parse_shape(entry)};
+    if (const auto known = parse_dtype(dtype)) {
+      tensor.dtype = *known;
+    } else {
+      entry.fail("dtype", fmt::format("{} is no dtype of the format", quote(dtype)));
+    }
+    tensor.bytes = byte_size(entry, tensor.dtype, tensor.shape);
+    const Json& offsets = entry.require("data_offsets");
+    if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_integer() ||
+        !offsets[1].is_number_integer()) {
+      entry.fail("data_offsets", "expected two integers");
+    }
+    const auto begin = offsets[0].get<int64_t>();
+    const auto end = offsets[1].get<int64_t>();
+    if (begin < 0 || end < begin) {
+      entry.fail("data_offsets", fmt::format("[{}, {}] is no range", begin, end));
+    }
+    if (static_cast<uint64_t>(end - begin) != tensor.bytes) {
+      throw InputError(entry.where(),
+                       fmt::format("{} bytes of data, but {} {} needs {}", end - begin, dtype,
+                                   shape_text(tensor.shape), tensor.bytes));
+    }
+    if (static_cast<uint64_t>(end) > file_.size() - header_bytes_) {
+      throw InputError(entry.where(),
+                       fmt::format("its data ends at byte {} but the file has {}: truncated", end,
+                                   file_.size() - header_bytes_));
+    }
+    for (const auto& [key, unused] : value.items()) {
+      if (key != "dtype" && key != "shape" && key != "data_offsets") {
+        entry.fail(key, "unknown field");
+      }
+    }
+    tensor.offset = header_bytes_ + static_cast<uint64_t>(begin);
+    tensors_.push_back(std::move(tensor));
+  }
+  std::stable_sort(tensors_.begin(), tensors_.end(), [](const TensorInfo& a, const TensorInfo& b) {
+    return std::pair(a.offset, a.bytes) < std::pair(b.offset, b.bytes);
+  });
+  uint64_t expected = header_bytes_;
+  for (const TensorInfo& tensor : tensors_) {
+    if (tensor.offset != expected) {
+      throw InputError(where,
+                       fmt::format("tensor {}: its data starts at byte {} of the file, expected {} "
+                                   "(a hole or an overlap)",
+                                   quote(tensor.name), tensor.offset, expected));
+    }
+    expected += tensor.bytes;
+  }
+  if (expected != file_.size()) {
+    throw InputError(where, fmt::format("{} bytes after the last tensor", file_.size() - expected));
+  }
+}
+
+void SafetensorsFile::read(const TensorInfo& tensor, uint64_t start,
+                           std::span<std::byte> buffer) const {
+  SAGESAN_ASSERT(start <= tensor.bytes && buffer.size() <= tensor.bytes - start);
+  file_.read(tensor.offset + start, buffer);
+}
+
+void write_safetensors(const std::filesystem::path& path, const std::vector<TensorBytes>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  // The header must keep the order given, which nlohmann's sorted objects would not.
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  uint64_t end = 0;
+  for (const TensorBytes& tensor : tensors) {
+    const uint64_t begin = end;
+    end += tensor.bytes.size();
+    header[tensor.name] = {{"dtype", dtype_name(tensor.dtype)},
+                           {"shape", tensor.shape},
+                           {"data_offsets", {begin, end}}};
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 7) / 8 * 8,
+              ' ');  // the data starts aligned, as the reference writes it
+  const uint64_t length = text.size();
+  OutputFile file(path, 8 + length + end);
+  file.write(0, std::as_bytes(std::span(&length, 1)));
+  file.write(8, std::as_bytes(std::span(text)));
+  uint64_t offset = 8 + length;
+  for (const TensorBytes& tensor : tensors) {
+    file.write(offset, tensor.bytes);
+    offset += tensor.bytes.size();
+  }
+  file.finish();
+}
+
+}  // namespace sagesan

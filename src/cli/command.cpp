@@ -1,0 +1,90 @@
+#include "command.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <charconv>
+#include <cmath>
+
+#include "sagesan/support/error.h"
+#include "sagesan/support/threads.h"
+
+namespace sagesan::cli {
+
+CLI::Option* add_list(CLI::App& command, const std::string& name, std::vector<std::string>& values,
+                      const std::string& help) {
+  return command.add_option(name, values, help)
+      ->expected(1)
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+double parse_number(const std::string& option, const std::string& text, double least, double most) {
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || rest != end || !std::isfinite(value)) {
+    throw UsageError(fmt::format("{}: {} is no number", option, quote(text)));
+  }
+  if (value < least || value > most) {
+    throw UsageError(fmt::format("{} {}: expected {} to {}", option, text, least, most));
+  }
+  return value;
+}
+
+int64_t parse_integer(const std::string& option, const std::string& text, int64_t least,
+                      int64_t most) {
+  int64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [rest, error] = std::from_chars(text.data(), end, value);
+  if (error != std::errc() || rest != end) {
+    throw UsageError(fmt::format("{}: {} is no whole number", option, quote(text)));
+  }
+  if (value < least || value > most) {
+    throw UsageError(fmt::format("{} {}: expected {} to {}", option, text, least, most));
+  }
+  return value;
+}
+
+std::vector<std::string> split_list(const std::string& option, const std::string& text) {
+  std::vector<std::string> result;
+  if (text.empty()) return result;
+  for (size_t start = 0; start <= text.size();) {
+    const size_t comma = std::min(text.find(',', start), text.size());
+    if (comma == start)
+      throw UsageError(fmt::format("{} {}: an empty name between commas", option, quote(text)));
+    result.push_back(text.substr(start, comma - start));
+    start = comma + 1;
+  }
+  if (text.back() == ',')
+    throw UsageError(fmt::format("{} {}: an empty name between commas", option, quote(text)));
+  return result;
+}
+
+void add_machine_options(CLI::App& command, std::string& device, Common& common) {
+  command.add_option("--device", device, "auto, cpu, cuda or cuda:N")
+      ->type_name("DEVICE")
+      ->capture_default_str();
+  command.add_option("--threads", common.threads, "CPU threads; 0: all cores")
+      ->type_name("N")
+      ->capture_default_str();
+}
+
+void apply_threads(const Common& common) {
+  set_threads(static_cast<int>(parse_integer("--threads", common.threads, 0, 4096)));
+  if (is_reference_blas()) {
+    notice(common.quiet)(
+        "libtorch runs on the reference BLAS, 30 times slower than OpenBLAS: install "
+        "libopenblas0-pthread");
+  }
+}
+
+std::function<void(const std::string&)> notice(bool quiet) {
+  return [quiet](const std::string& line) {
+    if (quiet) return;
+    clear_progress_bar();
+    spdlog::warn(line);
+  };
+}
+
+}  // namespace sagesan::cli

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "sagesan/support/progress.h"
+
+namespace sagesan::cli {
+
+/// What every subcommand shares.
+struct Common {
+  bool quiet = false;
+  bool verbose = false;
+  std::string threads = "0";
+};
+
+/// Runs a parsed subcommand.
+using Action = std::function<void()>;
+
+// One function a subcommand: defines its options on `app` and sets `action` when it was chosen.
+void add_sanitize(CLI::App& app, Common& common, Action& action);
+void add_inspect(CLI::App& app, Common& common, Action& action);
+void add_evaluate(CLI::App& app, Common& common, Action& action);
+void add_tokenize(CLI::App& app, Common& common, Action& action);
+void add_families(CLI::App& app, Action& action);
+
+/// A path or text option that takes exactly one value each time it is given: CLI11's own lists
+/// would swallow what follows.
+CLI::Option* add_list(CLI::App& command, const std::string& name, std::vector<std::string>& values,
+                      const std::string& help);
+
+/// Decimal numbers alone, checked against [least, most]: CLI11 takes "nan" and reads "010" as 8.
+double parse_number(const std::string& option, const std::string& text, double least, double most);
+int64_t parse_integer(const std::string& option, const std::string& text, int64_t least,
+                      int64_t most);
+
+/// "A,B" -> {"A", "B"}; empty parts are refused.
+std::vector<std::string> split_list(const std::string& option, const std::string& text);
+
+/// Adds --device and --threads where a model runs.
+void add_machine_options(CLI::App& command, std::string& device, Common& common);
+void apply_threads(const Common& common);
+
+/// A progress bar on stderr with the time left: none when stderr is no terminal or `quiet`, none in
+/// the first two seconds. Every call looks for a signal first and throws `Interrupted`.
+Progress progress_bar(bool quiet);
+/// Removes the bar from the terminal, before other output.
+void clear_progress_bar();
+/// Makes SIGINT and SIGTERM end the run at the next progress call; a second one at once.
+void install_signal_handlers();
+
+/// A line for the user on stderr unless `quiet`.
+std::function<void(const std::string&)> notice(bool quiet);
+
+}  // namespace sagesan::cli

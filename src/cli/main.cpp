@@ -1,0 +1,84 @@
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <iostream>
+#include <new>
+#include <sstream>
+
+#include "command.h"
+#include "sagesan/support/error.h"
+
+namespace sagesan::cli {
+namespace {
+
+void start_logging() {
+  auto logger = spdlog::stderr_color_mt("sagesan");
+  logger->set_pattern("sagesan: %^%l%$: %v");
+  spdlog::set_default_logger(logger);
+}
+
+/// One line for each problem.
+void print_error(const std::string& message) {
+  clear_progress_bar();
+  std::istringstream lines(message);
+  for (std::string line; std::getline(lines, line);) spdlog::error(line);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Takes the damage to retained knowledge out of an unlearned language model.",
+               "sagesan");
+  app.set_version_flag("--version", SAGESAN_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Exit codes: 0 done, 1 internal error, 2 usage, 3 bad input, 4 input/output, 5 check failed, "
+      "130 interrupted.");
+  Common common;
+  Action action;
+  add_sanitize(app, common, action);
+  add_inspect(app, common, action);
+  add_evaluate(app, common, action);
+  add_tokenize(app, common, action);
+  add_families(app, action);
+  for (CLI::App* command : app.get_subcommands({})) {
+    command->add_flag("-q,--quiet", common.quiet, "errors alone");
+    command->add_flag("-v,--verbose", common.verbose, "say more");
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    throw UsageError(std::string(error.what()) + " (see --help)");
+  }
+  if (common.verbose) spdlog::set_level(spdlog::level::debug);
+  install_signal_handlers();
+  action();
+  std::cout.flush();
+  if (!std::cout) throw IoError("standard output", "cannot write");
+  return static_cast<int>(ExitCode::kDone);
+}
+
+}  // namespace
+}  // namespace sagesan::cli
+
+int main(int argc, char** argv) {
+  using sagesan::ExitCode;
+  sagesan::cli::start_logging();
+  try {
+    return sagesan::cli::run(argc, argv);
+  } catch (const sagesan::Error& error) {
+    sagesan::cli::print_error(error.what());
+    return static_cast<int>(error.code());
+  } catch (const std::bad_alloc&) {
+    sagesan::cli::print_error("out of memory");
+    return static_cast<int>(ExitCode::kInputOutput);
+  } catch (const std::filesystem::filesystem_error& error) {
+    sagesan::cli::print_error(error.what());
+    return static_cast<int>(ExitCode::kInputOutput);
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    sagesan::cli::print_error("internal error (a bug, please report it): " +
+                              text.substr(0, text.find('\n')));
+    return static_cast<int>(ExitCode::kInternal);
+  }
+}

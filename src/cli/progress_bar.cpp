@@ -1,0 +1,75 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <string>
+
+#include "command.h"
+#include "sagesan/support/error.h"
+
+namespace sagesan::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+volatile std::sig_atomic_t interrupted = 0;
+bool bar_shown = false;
+
+void on_signal(int number) {
+  interrupted = 1;
+  std::signal(number, SIG_DFL);  // the second one ends the program at once
+}
+
+std::string time_text(double seconds) {
+  const auto whole = static_cast<int64_t>(seconds + 0.5);
+  return whole >= 3600 ? fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60)
+                       : fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+}  // namespace
+
+void install_signal_handlers() {
+  std::signal(SIGINT, on_signal);
+  std::signal(SIGTERM, on_signal);
+}
+
+void clear_progress_bar() {
+  if (!bar_shown) return;
+  std::fputs("\r\033[K", stderr);
+  bar_shown = false;
+}
+
+Progress progress_bar(bool quiet) {
+  const bool visible = !quiet && ::isatty(STDERR_FILENO) == 1;
+  struct State {
+    std::string stage;
+    Clock::time_point started = Clock::now();
+    Clock::time_point drawn = Clock::now();
+  };
+  auto state = std::make_shared<State>();
+  return [=](std::string_view stage, double done, double total) {
+    if (interrupted != 0) throw Interrupted();
+    if (!visible) return;
+    const auto now = Clock::now();
+    if (state->stage != stage) *state = {std::string(stage), now, now};
+    const double elapsed = std::chrono::duration<double>(now - state->started).count();
+    const double share = total > 0 ? std::clamp(done / total, 0.0, 1.0) : 0;
+    if (share >= 1) return clear_progress_bar();
+    if (elapsed < 2 || now - state->drawn < std::chrono::milliseconds(100)) return;
+    state->drawn = now;
+    constexpr int kWidth = 30;
+    const int filled = static_cast<int>(share * kWidth);
+    const std::string left = share > 0 ? time_text(elapsed / share * (1 - share)) + " left" : "";
+    std::fputs(fmt::format("\r{:<9} [{:<30}] {:3.0f} %  {}\033[K", stage,
+                           std::string(static_cast<size_t>(filled), '#'), share * 100, left)
+                   .c_str(),
+               stderr);
+    std::fflush(stderr);
+    bar_shown = true;
+  };
+}
+
+}  // namespace sagesan::cli

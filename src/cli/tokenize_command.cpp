@@ -1,0 +1,51 @@
+#include <fmt/format.h>
+
+#include <iostream>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "command.h"
+#include "sagesan/jobs/token_data.h"
+#include "sagesan/support/error.h"
+
+namespace sagesan::cli {
+
+void add_tokenize(CLI::App& app, Common&, Action& action) {
+  CLI::App* command = app.add_subcommand("tokenize", "print the token ids, one JSON line a record");
+  struct Words {
+    std::string model, data, fields, max_length;
+  };
+  auto words = std::make_shared<Words>();
+  command->add_option("--model", words->model, "directory with tokenizer.json")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("--data", words->data, "texts (JSONL, JSON or plain text)")
+      ->required()
+      ->type_name("FILE");
+  command
+      ->add_option("--retain-fields", words->fields,
+                   "fields of a record that make its text: TEXT or QUESTION,ANSWER")
+      ->type_name("A,B");
+  command->add_option("--max-length", words->max_length, "tokens of one text; not cut where absent")
+      ->type_name("N");
+  command->callback([words, &action] {
+    action = [words] {
+      int64_t max_length = std::numeric_limits<int64_t>::max();
+      if (!words->max_length.empty())
+        max_length = parse_integer("--max-length", words->max_length, 1, max_length);
+      const std::vector<std::string> fields = split_list("--retain-fields", words->fields);
+      if (!std::filesystem::is_directory(words->model))
+        throw InputError(words->model, "no such directory");
+      const std::optional<Tokenizer> tokenizer = find_tokenizer(words->model);
+      for (const Record& record : read_records(words->data, {.fields = fields})) {
+        const EncodedText text =
+            encode_record(tokenizer ? &*tokenizer : nullptr, record, max_length);
+        Json line = {{"ids", text.ids}};
+        if (text.answer_start > 0) line["answer_start"] = text.answer_start;
+        std::cout << line.dump() << "\n";
+      }
+    };
+  });
+}
+
+}  // namespace sagesan::cli

@@ -1,0 +1,75 @@
+#include "sagesan/jobs/evaluate.h"
+
+#include <nlohmann/json.hpp>
+
+#include "sagesan/jobs/device.h"
+#include "sagesan/jobs/preflight.h"
+#include "sagesan/jobs/token_data.h"
+
+namespace sagesan {
+
+EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress) {
+  Preflight preflight;
+  at::Device device = at::kCPU;
+  Checkpoint checkpoint;
+  ModelConfiguration model;
+  std::optional<Tokenizer> tokenizer;
+  preflight.check([&] { device = parse_device(options.device); });
+  const bool opened = preflight.check([&] { checkpoint = Checkpoint::open(options.model); });
+  const bool known = preflight.check([&] { model = read_configuration(options.model); });
+  if (opened && known) preflight.check([&] { check_parameters(model, checkpoint); });
+  const bool text = preflight.check([&] { tokenizer = find_tokenizer(options.model); });
+
+  // All data sets go through the model together: the checkpoint is read once.
+  EvaluateResult result;
+  TokenData all;
+  std::vector<size_t> ends;
+  for (const auto& [name, file] : options.data) {
+    if (!text || !known) break;
+    preflight.check([&, &set_name = name, &path = file] {
+      TokenData data = read_token_data(
+          {path}, tokenizer, {.fields = options.retain_fields, .max_length = options.max_length},
+          model.vocabulary);
+      result.data_sets.push_back({.name = set_name, .file = std::move(data.files.front())});
+      all.batch.ids.insert(all.batch.ids.end(), data.batch.ids.begin(), data.batch.ids.end());
+      all.batch.lengths.insert(all.batch.lengths.end(), data.batch.lengths.begin(),
+                               data.batch.lengths.end());
+      all.first_scored.insert(all.first_scored.end(), data.first_scored.begin(),
+                              data.first_scored.end());
+      ends.push_back(all.batch.lengths.size());
+    });
+  }
+  preflight.finish();
+
+  const std::vector<TextScore> scores =
+      score_texts(model, checkpoint, all.batch, all.first_scored, device, progress);
+  size_t start = 0;
+  for (size_t i = 0; i < ends.size(); ++i) {
+    const std::vector<TextScore> part(scores.begin() + static_cast<std::ptrdiff_t>(start),
+                                      scores.begin() + static_cast<std::ptrdiff_t>(ends[i]));
+    result.data_sets[i].summary = summarize(part);
+    if (result.data_sets[i].summary.records == 0) {
+      throw InputError(options.data[i].second.string(), "no record has a token to score");
+    }
+    start = ends[i];
+  }
+  return result;
+}
+
+Json EvaluateResult::to_json() const {
+  Json json = {{"data", Json::object()}};
+  for (const DataSet& set : data_sets) {
+    json["data"][set.name] = {
+        {"file", set.file.name},
+        {"xxh3", set.file.hash},
+        {"records", set.summary.records},
+        {"truncated", set.file.truncated},
+        {"tokens", set.summary.tokens},
+        {"mean_negative_log_likelihood", set.summary.mean_negative_log_likelihood},
+        {"perplexity", set.summary.perplexity},
+        {"mean_answer_probability", set.summary.mean_answer_probability}};
+  }
+  return json;
+}
+
+}  // namespace sagesan

@@ -1,0 +1,90 @@
+#include "sagesan/jobs/inspect.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "sagesan/jobs/preflight.h"
+#include "sagesan/model/parameters.h"
+#include "sagesan/sanitize/rules.h"
+
+namespace sagesan {
+namespace {
+
+/// The tensors' meaning where the family is known; empty where it is not.
+std::map<std::string, Parameter> known_parameters(const std::filesystem::path& directory,
+                                                  std::string& architecture) {
+  try {
+    const ModelConfiguration model = read_configuration(directory);
+    architecture = model.architecture;
+    return model_parameters(model);
+  } catch (const InputError&) {
+    return {};
+  }
+}
+
+}  // namespace
+
+InspectResult inspect(const std::filesystem::path& base_directory,
+                      const std::filesystem::path& unlearned_directory, const Progress& progress) {
+  Checkpoint base;
+  Checkpoint unlearned;
+  Preflight preflight;
+  const bool opened = preflight.check([&] { base = Checkpoint::open(base_directory); });
+  if (preflight.check([&] { unlearned = Checkpoint::open(unlearned_directory); }) && opened) {
+    preflight.check([&] { pair_tensors(base, unlearned); });
+  }
+  preflight.finish();
+
+  InspectResult result;
+  const auto parameters = known_parameters(base_directory, result.architecture);
+  const UpdateVector updates = compare(base, unlearned, progress);
+  result.base_identity = updates.base_identity;
+  result.unlearned_identity = updates.unlearned_identity;
+  result.tensors_total = static_cast<int64_t>(updates.updates.size());
+  Rule rule = keep_rule();
+  rule.measures.emplace_back([](const Tensor& m, int64_t) { return squared_norm(m); });
+  double done = 0;
+  for (const Update& update : updates.updates) {
+    if (!update.changed) continue;
+    ChangedTensor row{.name = update.name,
+                      .kind = "unknown",
+                      .dtype = std::string(dtype_name(update.unlearned.info->dtype)),
+                      .shape = update.unlearned.info->shape};
+    if (const auto found = parameters.find(update.name); found != parameters.end()) {
+      row.kind = parameter_kind_name(found->second.kind);
+      const Site site = found->second.site;
+      if (site.layer >= 0 && site < Site{site.layer, SiteKind::kFinalNorm}) row.layer = site.layer;
+    }
+    if (is_computable(update.base.info->dtype) && is_computable(update.unlearned.info->dtype)) {
+      const SolveFigures figures = apply_rule(update, rule, at::kCPU, nullptr);
+      row.update_norm = std::sqrt(figures.squared_norm_before);
+      if (figures.responses[0].base > 0) {
+        row.relative_norm = std::sqrt(figures.squared_norm_before / figures.responses[0].base);
+      }
+    }
+    result.changed.push_back(std::move(row));
+    if (progress) progress("measure", ++done, static_cast<double>(updates.changed_count()));
+  }
+  return result;
+}
+
+Json InspectResult::to_json() const {
+  const auto or_null = [](const auto& value) { return value ? Json(*value) : Json(nullptr); };
+  Json json = {{"architecture", architecture.empty() ? Json(nullptr) : Json(architecture)},
+               {"base", {{"identity", base_identity}}},
+               {"unlearned", {{"identity", unlearned_identity}}},
+               {"tensors", tensors_total},
+               {"changed", Json::array()}};
+  for (const ChangedTensor& row : changed) {
+    json["changed"].push_back({{"name", row.name},
+                               {"kind", row.kind},
+                               {"layer", or_null(row.layer)},
+                               {"dtype", row.dtype},
+                               {"shape", row.shape},
+                               {"update_norm", or_null(row.update_norm)},
+                               {"relative_norm", or_null(row.relative_norm)}});
+  }
+  return json;
+}
+
+}  // namespace sagesan

@@ -1,0 +1,70 @@
+#include "sanitize_inputs.h"
+
+#include <fmt/format.h>
+
+#include "sagesan/jobs/device.h"
+#include "sagesan/jobs/preflight.h"
+#include "sagesan/support/output_directory.h"
+
+namespace sagesan {
+namespace {
+
+void check_same_model(const ModelConfiguration& base, const ModelConfiguration& unlearned,
+                      const SanitizeOptions& options) {
+  const auto differ = [&](const std::string& what) {
+    throw InputError((options.unlearned / "config.json").string(),
+                     what + " differs from the base's: base and unlearned must be the same model");
+  };
+  if (base.architecture != unlearned.architecture) differ("the architecture");
+  if (base.tied_head != unlearned.tied_head) differ("tie_word_embeddings");
+}
+
+void check_space(const SanitizeOptions& options, uint64_t bytes) {
+  std::error_code ignored;
+  const auto parent = std::filesystem::absolute(options.out).lexically_normal().parent_path();
+  const auto space = std::filesystem::space(parent, ignored);
+  if (ignored || space.available >= bytes) return;
+  throw IoError(parent.string(), fmt::format("the output needs {} MiB, {} are free", bytes >> 20,
+                                             space.available >> 20));
+}
+
+}  // namespace
+
+SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
+  SanitizeInputs inputs;
+  Preflight preflight;
+  preflight.check([&] { inputs.device = parse_device(options.device); });
+  const bool base = preflight.check([&] { inputs.base = Checkpoint::open(options.base); });
+  const bool unlearned =
+      preflight.check([&] { inputs.unlearned = Checkpoint::open(options.unlearned); });
+  const bool model = preflight.check([&] { inputs.model = read_configuration(options.base); });
+  if (base && model) preflight.check([&] { check_parameters(inputs.model, inputs.base); });
+  if (unlearned && model) {
+    preflight.check(
+        [&] { check_same_model(inputs.model, read_configuration(options.unlearned), options); });
+  }
+  if (base && unlearned) preflight.check([&] { pair_tensors(inputs.base, inputs.unlearned); });
+  std::optional<Tokenizer> tokenizer;
+  const bool text = preflight.check([&] { tokenizer = find_tokenizer(options.base); });
+  if (text && model) {
+    preflight.check([&] {
+      inputs.retain = read_token_data(options.retain, tokenizer,
+                                      {.fields = options.retain_fields,
+                                       .max_length = options.max_length,
+                                       .max_tokens = options.max_tokens},
+                                      inputs.model.vocabulary);
+    });
+  }
+  preflight.check([&] {
+    OutputDirectory::check(options.out, {options.base, options.unlearned}, options.overwrite,
+                           kReportName);
+    if (unlearned) check_space(options, inputs.unlearned.bytes());
+  });
+  if (!options.report.empty()) {
+    preflight.check([&] { check_text_file_target(options.report); });
+  }
+  preflight.finish();
+  return inputs;
+}
+
+}  // namespace sagesan

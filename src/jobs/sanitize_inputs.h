@@ -1,0 +1,23 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "sagesan/jobs/sanitize.h"
+#include "sagesan/jobs/token_data.h"
+
+namespace sagesan {
+
+/// Everything that `sanitize` reads, opened and checked.
+struct SanitizeInputs {
+  Checkpoint base, unlearned;
+  ModelConfiguration model;
+  TokenData retain;
+  at::Device device = at::kCPU;
+};
+
+/// The preflight: finds every problem of the inputs, the options and the output's place at once and
+/// throws them as one `Error`. Reads headers, configurations and the retain files, no weights.
+SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options);
+
+}  // namespace sagesan

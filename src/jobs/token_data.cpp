@@ -1,0 +1,67 @@
+#include "sagesan/jobs/token_data.h"
+
+#include <fmt/format.h>
+
+#include "sagesan/support/error.h"
+#include "sagesan/support/hash.h"
+
+namespace sagesan {
+namespace {
+
+std::string hash_file(const std::filesystem::path& path) {
+  constexpr size_t kBlock = size_t{1} << 20;
+  const InputFile file(path);
+  std::vector<std::byte> block(kBlock);
+  Hasher hasher;
+  for (uint64_t start = 0; start < file.size(); start += kBlock) {
+    const std::span part(block.data(), std::min<uint64_t>(kBlock, file.size() - start));
+    file.read(start, part);
+    hasher.add(part);
+  }
+  return hasher.hex();
+}
+
+}  // namespace
+
+std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& directory) {
+  const std::filesystem::path path = directory / "tokenizer.json";
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  return Tokenizer::load(path);
+}
+
+TokenData read_token_data(const std::vector<std::filesystem::path>& files,
+                          const std::optional<Tokenizer>& tokenizer, const TokenOptions& options,
+                          int64_t vocabulary) {
+  TokenData data;
+  const auto full = [&] {
+    return options.max_tokens > 0 && data.batch.tokens() >= options.max_tokens;
+  };
+  for (const std::filesystem::path& path : files) {
+    RetainFileReport report{.name = path.filename().string(), .hash = hash_file(path)};
+    for (const Record& record : read_records(path, {.fields = options.fields})) {
+      if (full()) break;
+      int64_t length = options.max_length;
+      if (options.max_tokens > 0)
+        length = std::min(length, options.max_tokens - data.batch.tokens());
+      EncodedText text = encode_record(tokenizer ? &*tokenizer : nullptr, record, length);
+      for (const int64_t id : text.ids) {
+        if (id < 0 || id >= vocabulary) {
+          throw InputError(
+              record.where,
+              fmt::format("token id {} is outside the model's vocabulary of {}", id, vocabulary));
+        }
+      }
+      if (text.ids.empty())
+        throw InputError(record.where, "the text has no tokens; remove the record");
+      ++report.records;
+      report.truncated += text.cut ? 1 : 0;
+      report.tokens += static_cast<int64_t>(text.ids.size());
+      data.batch.add(text.ids);
+      data.first_scored.push_back(static_cast<int64_t>(text.answer_start));
+    }
+    data.files.push_back(std::move(report));
+  }
+  return data;
+}
+
+}  // namespace sagesan

@@ -1,0 +1,199 @@
+#include "sagesan/model/configuration.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "sagesan/model/family.h"
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+namespace {
+
+/// Bounds that no real model comes near; they keep products of sizes inside 64 bits.
+constexpr int64_t kMaxSize = int64_t{1} << 24;
+
+std::string read_architecture(const JsonObject& config) {
+  const Json& names = config.require("architectures");
+  if (!names.is_array() || names.empty() || !names[0].is_string()) {
+    config.fail("architectures", "expected a list with the architecture's name");
+  }
+  return names[0].get<std::string>();
+}
+
+Activation read_activation(const JsonObject& config) {
+  const std::string name = config.string_or("hidden_act", "silu");
+  for (const auto& [known, activation] : {std::pair{"silu", Activation::kSilu},
+                                          {"swish", Activation::kSilu},
+                                          {"gelu", Activation::kGelu},
+                                          {"gelu_new", Activation::kGeluTanh},
+                                          {"gelu_pytorch_tanh", Activation::kGeluTanh},
+                                          {"gelu_fast", Activation::kGeluTanh},
+                                          {"relu", Activation::kRelu}}) {
+    if (name == known) return activation;
+  }
+  config.fail("hidden_act", fmt::format("activation {} is not supported", quote(name)));
+}
+
+std::vector<double> read_factors(const JsonObject& rope, std::string_view key, int64_t count) {
+  const Json& list = rope.require(key);
+  if (!list.is_array() || list.size() != static_cast<size_t>(count)) {
+    rope.fail(key, fmt::format("expected a list of {} numbers", count));
+  }
+  std::vector<double> result;
+  for (const Json& value : list) {
+    if (!value.is_number() || !(value.get<double>() > 0))
+      rope.fail(key, "expected positive numbers");
+    result.push_back(value.get<double>());
+  }
+  return result;
+}
+
+double positive(const JsonObject& object, std::string_view key, double value) {
+  if (!(value > 0)) object.fail(key, fmt::format("expected a positive number, found {}", value));
+  return value;
+}
+
+/// The members of a scaled RoPE; `rope` holds them under either of the two spellings.
+void read_scaling(const JsonObject& config, const JsonObject& rope, const std::string& type,
+                  RopeConfiguration& result) {
+  using Type = RopeConfiguration::Type;
+  const int64_t half = result.dimension / 2;
+  result.original_positions =
+      rope.integer_or("original_max_position_embeddings", result.original_positions);
+  if (type == "longrope" || type == "su") {
+    result.type = Type::kLongRope;
+    result.short_factors = read_factors(rope, "short_factor", half);
+    result.long_factors = read_factors(rope, "long_factor", half);
+    const double stretch =
+        static_cast<double>(result.max_positions) / static_cast<double>(result.original_positions);
+    result.factor = positive(rope, "factor", rope.number_or("factor", stretch));
+    const double scale =
+        result.factor <= 1
+            ? 1.0
+            : std::sqrt(1 + std::log(result.factor) /
+                                std::log(static_cast<double>(result.original_positions)));
+    result.attention_factor = rope.number_or("attention_factor", scale);
+    return;
+  }
+  if (type == "yarn" && rope.find("factor") == nullptr) {
+    result.factor =
+        static_cast<double>(result.max_positions) / static_cast<double>(result.original_positions);
+  } else {
+    result.factor = positive(rope, "factor", rope.number("factor"));
+  }
+  if (type == "linear") {
+    result.type = Type::kLinear;
+  } else if (type == "dynamic") {
+    result.type = Type::kDynamic;
+    if (result.dimension <= 2)
+      config.fail("head_dim", "dynamic RoPE needs heads of more than 2 channels");
+  } else if (type == "llama3") {
+    result.type = Type::kLlama3;
+    result.low_frequency_factor = positive(rope, "low_freq_factor", rope.number("low_freq_factor"));
+    result.high_frequency_factor =
+        positive(rope, "high_freq_factor", rope.number("high_freq_factor"));
+    if (result.low_frequency_factor >= result.high_frequency_factor) {
+      rope.fail("low_freq_factor", "must be smaller than high_freq_factor");
+    }
+  } else if (type == "yarn") {
+    result.type = Type::kYarn;
+    // A value of 0 counts as absent there.
+    const auto or_default = [&](std::string_view key, double otherwise) {
+      const double value = rope.number_or(key, otherwise);
+      return value == 0 ? otherwise : value;
+    };
+    result.beta_fast = positive(rope, "beta_fast", or_default("beta_fast", 32));
+    result.beta_slow = positive(rope, "beta_slow", or_default("beta_slow", 1));
+    result.truncate = rope.boolean_or("truncate", true);
+    const auto magnitude = [&](double scale) {
+      return result.factor <= 1 ? 1.0 : 0.1 * scale * std::log(result.factor) + 1.0;
+    };
+    const double mscale = rope.number_or("mscale", 0);
+    const double mscale_all = rope.number_or("mscale_all_dim", 0);
+    const double inferred =
+        mscale != 0 && mscale_all != 0 ? magnitude(mscale) / magnitude(mscale_all) : magnitude(1);
+    result.attention_factor = rope.number_or("attention_factor", inferred);
+  } else {
+    config.fail("rope_type", fmt::format("RoPE scaling {} is not supported", quote(type)));
+  }
+}
+
+}  // namespace
+
+RopeConfiguration read_rope(const JsonObject& config, int64_t head_dimension) {
+  RopeConfiguration result;
+  result.max_positions = config.integer_or("max_position_embeddings", 2048);
+  result.original_positions =
+      config.integer_or("original_max_position_embeddings", result.max_positions);
+  result.theta = positive(config, "rope_theta", config.number_or("rope_theta", 10000));
+  result.dimension = head_dimension;
+  const Json* parameters = config.find("rope_parameters");
+  if (parameters == nullptr) parameters = config.find("rope_scaling");
+  if (parameters != nullptr) {
+    const JsonObject rope(*parameters, config.where() + ": rope_parameters");
+    result.theta = positive(rope, "rope_theta", rope.number_or("rope_theta", result.theta));
+    if (rope.number_or("partial_rotary_factor", 1) != 1) {
+      rope.fail("partial_rotary_factor", "partial rotation is not supported in this family");
+    }
+    const std::string type = rope.string_or("rope_type", rope.string_or("type", "default"));
+    if (type != "default") read_scaling(config, rope, type, result);
+  }
+  if (result.dimension % 2 != 0)
+    config.fail("head_dim", "RoPE needs an even number of channels in a head");
+  return result;
+}
+
+ModelConfiguration read_common_configuration(const JsonObject& config) {
+  ModelConfiguration model;
+  model.hidden_size = config.integer("hidden_size", 1, kMaxSize);
+  model.intermediate_size = config.integer("intermediate_size", 1, kMaxSize);
+  model.layers = config.integer("num_hidden_layers", 1, 10000);
+  model.heads = config.integer("num_attention_heads", 1, kMaxSize);
+  model.key_value_heads = config.integer_or("num_key_value_heads", model.heads, 1, model.heads);
+  model.vocabulary = config.integer("vocab_size", 1, int64_t{1} << 31);
+  if (config.find("head_dim") == nullptr && model.hidden_size % model.heads != 0) {
+    config.fail("num_attention_heads", fmt::format("{} heads do not divide hidden_size {}",
+                                                   model.heads, model.hidden_size));
+  }
+  model.head_dimension =
+      config.integer_or("head_dim", model.hidden_size / model.heads, 1, kMaxSize);
+  if (model.heads % model.key_value_heads != 0) {
+    config.fail("num_key_value_heads", fmt::format("{} does not divide num_attention_heads {}",
+                                                   model.key_value_heads, model.heads));
+  }
+  model.norm_epsilon = config.number_or("rms_norm_eps", 1e-6);
+  if (model.norm_epsilon < 0) config.fail("rms_norm_eps", "expected a number of at least 0");
+  model.activation = read_activation(config);
+  model.tied_head = config.boolean_or("tie_word_embeddings", false);
+  model.rope = read_rope(config, model.head_dimension);
+  model.windows.assign(static_cast<size_t>(model.layers), 0);
+  return model;
+}
+
+ModelConfiguration read_configuration(const std::filesystem::path& directory) {
+  const std::filesystem::path path = directory / "config.json";
+  const Json json = read_json_file(path, 64 << 20);
+  const JsonObject config(json, path.string());
+  if (config.find("quantization_config") != nullptr) {
+    config.fail("quantization_config",
+                "quantized checkpoints are not supported; save the model in bf16, f16 or f32");
+  }
+  const std::string architecture = read_architecture(config);
+  std::string known;
+  for (const Family& family : families()) {
+    if (architecture == family.architecture) {
+      ModelConfiguration model = family.configure(config);
+      model.family = family.name;
+      model.architecture = architecture;
+      return model;
+    }
+    known += (known.empty() ? "" : ", ") + std::string(family.architecture);
+  }
+  config.fail("architectures",
+              fmt::format("{} is not supported (supported: {})", quote(architecture), known));
+}
+
+}  // namespace sagesan

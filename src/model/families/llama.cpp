@@ -1,0 +1,15 @@
+#include "sagesan/model/family.h"
+
+namespace sagesan {
+
+// Llama 1 to 3.x, SmolLM2, TinyLlama (transformers: models/llama).
+ModelConfiguration configure_llama(const JsonObject& config) {
+  ModelConfiguration model = read_common_configuration(config);
+  const bool attention_bias = config.boolean_or("attention_bias", false);
+  model.query_key_value_bias = attention_bias;
+  model.output_bias = attention_bias;
+  model.mlp_bias = config.boolean_or("mlp_bias", false);
+  return model;
+}
+
+}  // namespace sagesan

@@ -1,0 +1,130 @@
+#include "sagesan/report/sanitize_report.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+namespace sagesan {
+namespace {
+
+template <typename T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Json tensor_json(const TensorReport& tensor) {
+  Json json = {{"name", tensor.name},
+               {"kind", tensor.kind},
+               {"treatment", tensor.treatment},
+               {"site", tensor.site.empty() ? Json(nullptr) : Json(tensor.site)},
+               {"dtype", tensor.dtype},
+               {"shape", tensor.shape},
+               {"rank", or_null(tensor.rank)},
+               {"energy_share", or_null(tensor.energy_share)},
+               {"strength", tensor.strength},
+               {"bias_before", or_null(tensor.bias_before)},
+               {"bias_after", or_null(tensor.bias_after)},
+               {"norm_before", tensor.norm_before},
+               {"norm_after", tensor.norm_after}};
+  if (tensor.head_bias_before) {
+    json["head_bias_before"] = or_null(tensor.head_bias_before);
+    json["head_bias_after"] = or_null(tensor.head_bias_after);
+  }
+  return json;
+}
+
+Json summary_json(const SanitizeReport& report) {
+  const SanitizeSummary summary = report.summary();
+  return {
+      {"tensors", report.tensors_total},
+      {"changed", report.tensors.size()},
+      {"treatments", {{"solved", summary.solved}, {"kept", summary.kept}, {"base", summary.base}}},
+      {"linear_mean_bias_before", or_null(summary.linear_mean_bias_before)},
+      {"linear_mean_bias_after", or_null(summary.linear_mean_bias_after)},
+      {"linear_kept_bias", or_null(summary.linear_kept_bias())},
+      {"update_norm_before", summary.update_norm_before},
+      {"update_norm_after", summary.update_norm_after},
+      {"kept_update_norm", or_null(summary.kept_update_norm())}};
+}
+
+std::optional<double> ratio(double part, double whole) {
+  return whole > 0 ? std::optional(part / whole) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<double> SanitizeSummary::linear_kept_bias() const {
+  if (!linear_mean_bias_before) return std::nullopt;
+  return ratio(*linear_mean_bias_after, *linear_mean_bias_before);
+}
+
+std::optional<double> SanitizeSummary::kept_update_norm() const {
+  return ratio(update_norm_after, update_norm_before);
+}
+
+SanitizeSummary SanitizeReport::summary() const {
+  SanitizeSummary summary;
+  double bias_before = 0;
+  double bias_after = 0;
+  int64_t linear = 0;
+  for (const TensorReport& tensor : tensors) {
+    ++(tensor.treatment == "solved" ? summary.solved
+       : tensor.treatment == "base" ? summary.base
+                                    : summary.kept);
+    summary.update_norm_before += tensor.norm_before * tensor.norm_before;
+    summary.update_norm_after += tensor.norm_after * tensor.norm_after;
+    if (tensor.kind == "linear" && tensor.bias_before && tensor.bias_after) {
+      bias_before += *tensor.bias_before;
+      bias_after += *tensor.bias_after;
+      ++linear;
+    }
+  }
+  summary.update_norm_before = std::sqrt(summary.update_norm_before);
+  summary.update_norm_after = std::sqrt(summary.update_norm_after);
+  if (linear > 0) {
+    summary.linear_mean_bias_before = bias_before / static_cast<double>(linear);
+    summary.linear_mean_bias_after = bias_after / static_cast<double>(linear);
+  }
+  return summary;
+}
+
+Json SanitizeReport::to_json() const {
+  Json json = {{"schema_version", kReportSchemaVersion},
+               {"tool", {{"name", "sagesan"}, {"version", SAGESAN_VERSION}}},
+               {"options",
+                {{"method", options.method},
+                 {"strength", options.strength},
+                 {"energy", options.energy},
+                 {"other", options.other},
+                 {"max_length", options.max_length},
+                 {"retain_fields", options.retain_fields}}},
+               {"model", {{"family", family}, {"architecture", architecture}}},
+               {"inputs",
+                {{"base", {{"identity", base_identity}}},
+                 {"unlearned", {{"identity", unlearned_identity}}},
+                 {"retain", Json::array()}}},
+               {"tokens", tokens},
+               {"layers_run", layers_run},
+               {"summary", summary_json(*this)},
+               {"sites", Json::object()},
+               {"tensors", Json::array()}};
+  for (const RetainFileReport& file : retain_files) {
+    json["inputs"]["retain"].push_back({{"name", file.name},
+                                        {"xxh3", file.hash},
+                                        {"records", file.records},
+                                        {"tokens", file.tokens},
+                                        {"truncated", file.truncated}});
+  }
+  for (const auto& [name, site] : sites) {
+    json["sites"][name] = {{"tokens", site.tokens},
+                           {"channels", site.channels},
+                           {"rank", or_null(site.rank)},
+                           {"energy_share", or_null(site.energy_share)},
+                           {"leading_share", or_null(site.leading_share)},
+                           {"largest_token_share", or_null(site.largest_token_share)},
+                           {"residual", or_null(site.residual)}};
+  }
+  for (const TensorReport& tensor : tensors) json["tensors"].push_back(tensor_json(tensor));
+  return json;
+}
+
+}  // namespace sagesan

@@ -1,0 +1,63 @@
+#include "sagesan/sanitize/solver.h"
+
+#include <fmt/format.h>
+
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+namespace {
+
+/// s h / (1 + s h), without overflow for the strongest strengths.
+Tensor damping(const Tensor& energies, double strength) {
+  const Tensor penalty = energies * strength;
+  return at::where(penalty > 1e300, at::ones({}, penalty.options()), penalty / (penalty + 1));
+}
+
+}  // namespace
+
+Tensor removed_from_linear(const Tensor& d, const Subspace& subspace, double strength) {
+  const Tensor factors = damping(subspace.relative_energies, strength).to(d.device(), at::kFloat);
+  return at::mm(at::mm(d, subspace.directions) * factors, subspace.directions.t());
+}
+
+Tensor removed_from_bias(const Tensor& d, double strength) {
+  return d * (strength / (1 + strength));
+}
+
+Tensor removed_from_norm(const Tensor& d, const Tensor& relative_energies, double strength) {
+  return d * damping(relative_energies, strength).to(d.device(), d.scalar_type());
+}
+
+Tensor removed_from_embedding(const Tensor& d, const Tensor& row_energies, double strength) {
+  return d * damping(row_energies, strength).unsqueeze(1).to(d.device(), d.scalar_type());
+}
+
+Tensor removed_from_tied_embedding(const Tensor& d, const Tensor& row_energies,
+                                   const Subspace& head, double strength) {
+  const Tensor rows = row_energies.unsqueeze(1);  // [rows, 1]
+  const Tensor outside = damping(rows, strength).to(d.device(), at::kFloat);
+  const Tensor inside =
+      damping(rows + head.relative_energies.unsqueeze(0), strength).to(d.device(), at::kFloat);
+  // What is removed outside the basis is removed everywhere first; inside, the rest follows.
+  const Tensor coordinates = at::mm(d, head.directions) * (inside - outside);
+  return d * outside + at::mm(coordinates, head.directions.t());
+}
+
+Tensor embedding_energies(const Tensor& counts) {
+  const double total = counts.sum().item<double>();
+  const auto seen = static_cast<double>(counts.count_nonzero().item<int64_t>());
+  SAGESAN_ASSERT(total > 0);
+  return counts * (seen / total);
+}
+
+Tensor take_out(const Tensor& unlearned, const Tensor& removed, const std::string& name) {
+  const Tensor wide = unlearned.to(removed.scalar_type());
+  Tensor result = at::where(removed == 0, wide, wide - removed).to(unlearned.scalar_type());
+  if (!all_finite(result)) {
+    throw Error(ExitCode::kBadInput,
+                fmt::format("tensor {}: the sanitized weights are not finite", quote(name)));
+  }
+  return result;
+}
+
+}  // namespace sagesan

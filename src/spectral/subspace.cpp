@@ -1,0 +1,122 @@
+#include "sagesan/spectral/subspace.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+namespace {
+
+/// Relative residual above which a decomposition is refused. Float64 `eigh` reaches 1e-14 to 1e-13.
+constexpr double kLargestResidual = 1e-9;
+
+/// Fixed vectors `[size, 4]` that no eigenvector lines up with: quasi-random, the same on every
+/// machine.
+Tensor probes(int64_t size, const Tensor& like) {
+  Tensor result = at::empty({size, 4}, at::kDouble);
+  auto* value = result.data_ptr<double>();
+  for (int64_t i = 0; i < size * 4; ++i) {
+    const double turn = static_cast<double>(i + 1) * std::numbers::phi;
+    value[i] = 2 * (turn - std::floor(turn)) - 1;
+  }
+  return result.to(like.device());
+}
+
+double norm(const Tensor& t) { return std::sqrt(squared_norm(t)); }
+
+struct Eigen {
+  Tensor values;   ///< descending, float64
+  Tensor vectors;  ///< columns
+  double residual;
+};
+
+/// Full decomposition of a symmetric float64 matrix, checked by A Z = V L V^T Z and V^T V Z = Z.
+Eigen decompose(const Tensor& matrix, const std::string& site) {
+  const auto fail = [&](const std::string& reason) {
+    throw Error(
+        ExitCode::kInternal,
+        fmt::format("{}: the eigendecomposition of the second moment failed: {}", site, reason));
+  };
+  if (!all_finite(matrix)) fail("the moment is not finite");
+  Tensor values;
+  Tensor vectors;
+  try {
+    std::tie(values, vectors) = at::linalg_eigh(matrix);
+  } catch (const c10::Error&) {
+    fail("no convergence");
+  }
+  values = values.flip(0);
+  vectors = vectors.flip(1);
+  const Tensor z = probes(matrix.size(0), matrix);
+  const Tensor coordinates = at::mm(vectors.t(), z);
+  const double scale =
+      std::max(std::abs(values[0].item<double>()), std::numeric_limits<double>::min());
+  const double product =
+      norm(at::mm(matrix, z) - at::mm(vectors, values.unsqueeze(1) * coordinates)) /
+      (scale * norm(z));
+  const double orthogonality = norm(at::mm(vectors, coordinates) - z) / norm(z);
+  const double residual = std::max(product, orthogonality);
+  if (!(residual <= kLargestResidual)) fail(fmt::format("residual {:.1e}", residual));
+  return {values.clamp_min(0), vectors, residual};
+}
+
+}  // namespace
+
+double Subspace::response(const Tensor& m) const {
+  constexpr int64_t kRows = 8192;
+  double result = 0;
+  for (int64_t start = 0; start < m.size(0); start += kRows) {
+    const Tensor block = m.narrow(0, start, std::min(kRows, m.size(0) - start));
+    result += at::mm(block, factor).pow_(2).sum(at::kDouble).item<double>();
+  }
+  return result;
+}
+
+Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site) {
+  SAGESAN_ASSERT(energy > 0 && energy <= 1 && moment.count() > 0);
+  if (!(moment.trace() > 0)) {
+    throw Error(
+        ExitCode::kBadInput,
+        fmt::format("{}: the retain texts give no activation at all there (all zero)", site));
+  }
+  const auto tokens = static_cast<double>(moment.count());
+  const Tensor rows = moment.has_rows() ? moment.rows().to(at::kDouble) : Tensor();
+  const Eigen eigen =
+      decompose((moment.has_rows() ? at::mm(rows, rows.t()) : moment.sum()) / tokens, site);
+
+  const Tensor values = eigen.values.cpu().contiguous();
+  const auto* value = values.data_ptr<double>();
+  const double trace = values.sum().item<double>();
+  // Below this an eigenvalue is rounding, and a direction taken from the rows would be noise.
+  const double floor =
+      value[0] * static_cast<double>(moment.channels()) * std::numeric_limits<double>::epsilon();
+  int64_t rank = 0;
+  double held = 0;
+  while (rank < values.size(0) && value[rank] > floor &&
+         (rank == 0 || energy >= 1 || held < energy * trace)) {
+    held += value[rank++];
+  }
+
+  Subspace result{.rank = rank,
+                  .energy_share = std::min(held / trace, 1.0),
+                  .leading_share = value[0] / trace,
+                  .residual = eigen.residual};
+  const Tensor kept = eigen.values.narrow(0, 0, rank);
+  Tensor directions = eigen.vectors.narrow(1, 0, rank);
+  if (moment.has_rows()) {
+    directions = at::mm(rows.t(), directions) / at::sqrt(kept * tokens);
+    result.factor = moment.rows().t() / std::sqrt(tokens);
+  } else {
+    result.factor = (eigen.vectors * at::sqrt(eigen.values)).to(at::kFloat);
+  }
+  result.directions = directions.to(at::kFloat).contiguous();
+  result.relative_energies = (kept * (static_cast<double>(moment.channels()) / trace)).cpu();
+  return result;
+}
+
+}  // namespace sagesan

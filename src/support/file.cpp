@@ -1,0 +1,171 @@
+#include "sagesan/support/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+#include <vector>
+
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+
+FileDescriptor::~FileDescriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
+  if (this != &other) {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = other.release();
+  }
+  return *this;
+}
+
+int FileDescriptor::release() { return std::exchange(fd_, -1); }
+
+InputFile::InputFile(std::filesystem::path path) : path_(std::move(path)) {
+  // O_NONBLOCK: opening a FIFO must not wait for a writer.
+  fd_ = FileDescriptor(::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (fd_.get() < 0) {
+    if (errno == ENOENT) throw InputError(path_.string(), "no such file");
+    throw_errno(path_.string(), "cannot open");
+  }
+  struct stat status {};
+  if (::fstat(fd_.get(), &status) != 0) throw_errno(path_.string(), "cannot read its status");
+  if (!S_ISREG(status.st_mode)) {
+    throw InputError(path_.string(), S_ISDIR(status.st_mode) ? "is a directory, expected a file"
+                                                             : "is no regular file");
+  }
+  size_ = static_cast<uint64_t>(status.st_size);
+}
+
+void InputFile::read(uint64_t offset, std::span<std::byte> buffer) const {
+  size_t done = 0;
+  while (done < buffer.size()) {
+    const ssize_t count = ::pread(fd_.get(), buffer.data() + done, buffer.size() - done,
+                                  static_cast<off_t>(offset + done));
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      throw_errno(path_.string(), "cannot read");
+    }
+    if (count == 0) {
+      throw InputError(path_.string(), fmt::format("truncated: ends at byte {}, {} more expected",
+                                                   offset + done, buffer.size() - done));
+    }
+    done += static_cast<size_t>(count);
+  }
+}
+
+OutputFile::OutputFile(std::filesystem::path path, uint64_t size) : path_(std::move(path)) {
+  fd_ = FileDescriptor(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  if (fd_.get() < 0) throw_errno(path_.string(), "cannot create");
+  if (size == 0) return;
+  // Reserve the space at once: a full disk shows here and not after hours.
+  const int reserved = ::posix_fallocate(fd_.get(), 0, static_cast<off_t>(size));
+  if (reserved != 0 && reserved != EINVAL && reserved != EOPNOTSUPP) {
+    errno = reserved;
+    throw_errno(path_.string(), fmt::format("cannot reserve {} bytes", size));
+  }
+}
+
+void OutputFile::write(uint64_t offset, std::span<const std::byte> bytes) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t count = ::pwrite(fd_.get(), bytes.data() + done, bytes.size() - done,
+                                   static_cast<off_t>(offset + done));
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      throw_errno(path_.string(), "cannot write");
+    }
+    done += static_cast<size_t>(count);
+  }
+}
+
+void OutputFile::copy_from(const InputFile& source, uint64_t source_offset, uint64_t offset,
+                           uint64_t count) {
+  auto from = static_cast<off64_t>(source_offset);
+  auto to = static_cast<off64_t>(offset);
+  while (count > 0) {
+    const ssize_t copied = ::copy_file_range(source.descriptor(), &from, fd_.get(), &to, count, 0);
+    if (copied < 0 && errno == EINTR) continue;
+    if (copied <= 0) break;  // another file system, or too old a kernel: through memory instead
+    count -= static_cast<uint64_t>(copied);
+  }
+  constexpr size_t kBlock = size_t{4} << 20;
+  std::vector<std::byte> block(std::min<uint64_t>(count, kBlock));
+  while (count > 0) {
+    const std::span<std::byte> part(block.data(), std::min<uint64_t>(count, kBlock));
+    source.read(static_cast<uint64_t>(from), part);
+    write(static_cast<uint64_t>(to), part);
+    from += static_cast<off64_t>(part.size());
+    to += static_cast<off64_t>(part.size());
+    count -= part.size();
+  }
+}
+
+void OutputFile::finish() {
+  if (::fsync(fd_.get()) != 0) throw_errno(path_.string(), "cannot write to the disk");
+  if (::close(fd_.release()) != 0) throw_errno(path_.string(), "cannot close");
+}
+
+std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes) {
+  const InputFile file(path);
+  if (file.size() > max_bytes) {
+    throw InputError(path.string(),
+                     fmt::format("{} bytes long; at most {} are read", file.size(), max_bytes));
+  }
+  std::string text(file.size(), '\0');
+  file.read(0, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
+void write_text_file(const std::filesystem::path& path, std::string_view text) {
+  OutputFile file(path, 0);
+  file.write(0, std::as_bytes(std::span(text)));
+  file.finish();
+}
+
+void replace_text_file(const std::filesystem::path& path, std::string_view text) {
+  std::filesystem::path partial = path;
+  partial += fmt::format(".{}.partial", ::getpid());
+  try {
+    write_text_file(partial, text);
+    std::filesystem::rename(partial, path);
+  } catch (const std::filesystem::filesystem_error& error) {
+    throw IoError(path.string(), "cannot replace: " + error.code().message());
+  }
+}
+
+void check_text_file_target(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path))
+    throw IoError(path.string(), "is a directory, expected a file name");
+  const std::filesystem::path parent = std::filesystem::absolute(path).parent_path();
+  if (!std::filesystem::is_directory(parent)) throw IoError(parent.string(), "no such directory");
+  if (::access(parent.c_str(), W_OK | X_OK) != 0)
+    throw_errno(parent.string(), "cannot write into it");
+}
+
+std::string recognize_format(std::string_view first_bytes) {
+  const std::pair<std::string_view, const char*> formats[] = {
+      {"version https://git-lfs", "a git-LFS pointer (run 'git lfs pull' to get the file itself)"},
+      {"GGUF", "a GGUF file (convert it to safetensors)"},
+      {"PK\x03\x04", "a zip archive or a PyTorch pickle (save it as safetensors)"},
+      {"\x80\x02", "a PyTorch pickle (save it as safetensors)"},
+      {"\x89HDF", "an HDF5 file (convert it to safetensors)"},
+      {"\x1F\x8B", "gzip-compressed (unpack it first)"},
+      {"<!DOCTYPE", "an HTML page (the download failed)"},
+      {"<!doctype", "an HTML page (the download failed)"},
+      {"<html", "an HTML page (the download failed)"},
+  };
+  for (const auto& [prefix, name] : formats) {
+    if (first_bytes.starts_with(prefix)) return name;
+  }
+  return "";
+}
+
+}  // namespace sagesan

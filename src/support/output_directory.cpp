@@ -1,0 +1,151 @@
+#include "sagesan/support/output_directory.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/fs.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <utility>
+
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// "dir/out/" and "dir/out" are one target; "." and ".." have no name to build a sibling from.
+fs::path without_trailing_slash(const fs::path& path) {
+  const fs::path full = fs::absolute(path).lexically_normal();
+  return full.has_filename() ? full : full.parent_path();
+}
+
+fs::path beside(const fs::path& target, const char* ending) {
+  return target.parent_path() / fmt::format(".{}{}", target.filename().string(), ending);
+}
+
+bool is_inside(const fs::path& inner, const fs::path& outer) {
+  return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+}
+
+void sync_directory(const fs::path& path) {
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() < 0) throw_errno(path.string(), "cannot open");
+  if (::fsync(fd.get()) != 0) throw_errno(path.string(), "cannot write to the disk");
+}
+
+int rename_with(const fs::path& from, const fs::path& to, unsigned flags) {
+  return static_cast<int>(
+      ::syscall(SYS_renameat2, AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags));
+}
+
+bool lacks_flag() { return errno == EINVAL || errno == ENOSYS || errno == ENOTSUP; }
+
+void rename_plainly(const fs::path& from, const fs::path& to) {
+  if (std::rename(from.c_str(), to.c_str()) != 0)
+    throw_errno(to.string(), "cannot rename the finished output");
+}
+
+}  // namespace
+
+void OutputDirectory::check(const fs::path& given, const std::vector<fs::path>& inputs,
+                            bool overwrite, const std::string& marker) {
+  const fs::path target = without_trailing_slash(given);
+  std::error_code ignored;
+  const fs::path resolved = fs::weakly_canonical(target, ignored);
+  for (const fs::path& input : inputs) {
+    const fs::path source = fs::weakly_canonical(input, ignored);
+    if (is_inside(resolved, source) || is_inside(source, resolved)) {
+      throw InputError(given.string(),
+                       fmt::format("the output must lie outside the input {}", input.string()));
+    }
+  }
+  const fs::path parent = target.parent_path();
+  if (!fs::is_directory(parent, ignored))
+    throw IoError(parent.string(), "no such directory to write the output into");
+  if (::access(parent.c_str(), W_OK | X_OK) != 0)
+    throw_errno(parent.string(), "cannot write into the output's directory");
+  if (!fs::exists(fs::symlink_status(target, ignored))) return;
+  if (!overwrite)
+    throw InputError(given.string(), "exists already; choose another --out or pass --overwrite");
+  if (!fs::is_directory(fs::symlink_status(target, ignored)) ||
+      !fs::is_regular_file(target / marker, ignored)) {
+    throw InputError(
+        given.string(),
+        fmt::format("holds no {}, so it is no output of sagesan and is not replaced", marker));
+  }
+}
+
+OutputDirectory::OutputDirectory(fs::path target, bool overwrite,
+                                 const std::function<void(const std::string&)>& notice)
+    : target_(without_trailing_slash(target)),
+      partial_(beside(target_, ".partial")),
+      overwrite_(overwrite) {
+  // A run killed between the two renames below left the old output under this name: put it back.
+  const fs::path old = beside(target_, ".old.partial");
+  std::error_code ignored;
+  if (fs::is_directory(old, ignored)) {
+    if (fs::exists(fs::symlink_status(target_, ignored))) {
+      notice("removing what an earlier run left: " + old.string());
+      fs::remove_all(old);
+    } else {
+      notice("restoring the output that an interrupted run moved away: " + target_.string());
+      rename_plainly(old, target_);
+    }
+  }
+  if (::mkdir(partial_.c_str(), 0777) != 0 && errno != EEXIST)
+    throw_errno(partial_.string(), "cannot create");
+  lock_ = FileDescriptor(::open(partial_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (lock_.get() < 0) throw_errno(partial_.string(), "cannot open");
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    // Thrown from the constructor, so the destructor removes nothing of the other run's.
+    throw IoError(target.string(), "another run of sagesan is writing this output");
+  }
+  if (!fs::is_empty(partial_)) {
+    notice("removing what a killed run left: " + partial_.string());
+    for (const auto& entry : fs::directory_iterator(partial_)) fs::remove_all(entry.path());
+  }
+}
+
+OutputDirectory::~OutputDirectory() {
+  std::error_code ignored;
+  if (!committed_) fs::remove_all(partial_, ignored);
+}
+
+void OutputDirectory::commit() {
+  sync_directory(partial_);
+  if (rename_with(partial_, target_, RENAME_NOREPLACE) != 0) {
+    if (errno == EEXIST) {
+      if (!overwrite_)
+        throw IoError(target_.string(), "appeared while this run was writing; it was not replaced");
+      if (rename_with(partial_, target_, RENAME_EXCHANGE) == 0) {
+        sync_directory(target_.parent_path());
+        fs::remove_all(partial_);
+      } else if (lacks_flag()) {
+        const fs::path old = beside(target_, ".old.partial");
+        rename_plainly(target_, old);
+        rename_plainly(partial_, target_);
+        sync_directory(target_.parent_path());
+        fs::remove_all(old);
+      } else {
+        throw_errno(target_.string(), "cannot exchange with the finished output");
+      }
+    } else if (lacks_flag()) {
+      if (fs::exists(target_) && !overwrite_)
+        throw IoError(target_.string(), "appeared while this run was writing");
+      rename_plainly(partial_, target_);
+    } else {
+      throw_errno(target_.string(), "cannot rename the finished output");
+    }
+  }
+  committed_ = true;
+  sync_directory(target_.parent_path());
+}
+
+}  // namespace sagesan

@@ -1,0 +1,97 @@
+#include "sagesan/support/tensor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+
+at::ScalarType scalar_type(DType dtype) {
+  switch (dtype) {
+    case DType::kF16:
+      return at::kHalf;
+    case DType::kBF16:
+      return at::kBFloat16;
+    case DType::kF32:
+      return at::kFloat;
+    case DType::kF64:
+      return at::kDouble;
+    default:
+      SAGESAN_ASSERT(is_computable(dtype));
+      return at::kFloat;
+  }
+}
+
+namespace {
+
+/// An uninitialized tensor for `stored`'s rows and a view of its bytes.
+std::pair<Tensor, std::span<std::byte>> allocate(const StoredTensor& stored,
+                                                 const std::vector<int64_t>& shape) {
+  if (!is_computable(stored.info->dtype)) {
+    throw InputError(stored.where(),
+                     fmt::format("dtype {}: only F16, BF16, F32 and F64 can be computed with",
+                                 dtype_name(stored.info->dtype)));
+  }
+  Tensor tensor = at::empty(shape, at::TensorOptions().dtype(scalar_type(stored.info->dtype)));
+  return {tensor, std::span(static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes())};
+}
+
+uint64_t row_bytes(const StoredTensor& stored) {
+  SAGESAN_ASSERT(stored.info->shape.size() == 2 && stored.info->shape[0] > 0);
+  return stored.info->bytes / static_cast<uint64_t>(stored.info->shape[0]);
+}
+
+}  // namespace
+
+Tensor load(const StoredTensor& stored) {
+  auto [tensor, bytes] = allocate(stored, stored.info->shape);
+  stored.read(0, bytes);
+  return tensor;
+}
+
+Tensor load_rows(const StoredTensor& stored, int64_t start, int64_t count) {
+  const uint64_t row = row_bytes(stored);
+  auto [tensor, bytes] = allocate(stored, {count, stored.info->shape[1]});
+  stored.read(static_cast<uint64_t>(start) * row, bytes);
+  return tensor;
+}
+
+Tensor gather_rows(const StoredTensor& stored, const std::vector<int64_t>& ids) {
+  const uint64_t row = row_bytes(stored);
+  auto [tensor, bytes] =
+      allocate(stored, {static_cast<int64_t>(ids.size()), stored.info->shape[1]});
+  // Each row is read once, in the order of the file.
+  std::vector<size_t> order(ids.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return std::pair(ids[a], a) < std::pair(ids[b], b); });
+  for (size_t i = 0; i < order.size(); ++i) {
+    const auto target = bytes.subspan(order[i] * row, row);
+    if (i > 0 && ids[order[i]] == ids[order[i - 1]]) {
+      const auto same = bytes.subspan(order[i - 1] * row, row);
+      std::copy(same.begin(), same.end(), target.begin());
+    } else {
+      stored.read(static_cast<uint64_t>(ids[order[i]]) * row, target);
+    }
+  }
+  return tensor;
+}
+
+std::span<const std::byte> tensor_bytes(const Tensor& tensor) {
+  SAGESAN_ASSERT(tensor.is_contiguous() && tensor.device().is_cpu());
+  return {static_cast<const std::byte*>(tensor.data_ptr()), tensor.nbytes()};
+}
+
+bool all_finite(const Tensor& tensor) { return at::isfinite(tensor).all().item<bool>(); }
+
+double to_double(const Tensor& tensor) { return tensor.to(at::kDouble).item<double>(); }
+
+double squared_norm(const Tensor& tensor) {
+  const Tensor wide = tensor.to(at::kDouble).reshape({-1});
+  return wide.dot(wide).item<double>();
+}
+
+}  // namespace sagesan

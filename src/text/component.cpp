@@ -1,0 +1,39 @@
+#include "sagesan/text/component.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "sagesan/support/error.h"
+
+namespace sagesan::tokenization {
+
+void require_known_keys(const Json& object, const std::string& where,
+                        std::initializer_list<std::string_view> known) {
+  for (const auto& item : object.items()) {
+    if (std::find(known.begin(), known.end(), item.key()) == known.end()) {
+      throw InputError(where, fmt::format("the option {} is not supported", quote(item.key())));
+    }
+  }
+}
+
+std::string component_type(const Json& component, const std::string& where) {
+  return JsonObject(component, where).string_or("type", "");
+}
+
+void refuse_type(const std::string& where, std::string_view type) {
+  throw InputError(where, fmt::format("type {} is not supported", quote(type)));
+}
+
+const Json& sequence_elements(const Json& component, const std::string& where,
+                              std::string_view key) {
+  const JsonObject object(component, where);
+  const Json& elements = object.require(key);
+  if (!elements.is_array()) {
+    object.fail(key, fmt::format("expected an array, found {}", elements.type_name()));
+  }
+  return elements;
+}
+
+}  // namespace sagesan::tokenization

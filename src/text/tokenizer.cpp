@@ -1,0 +1,136 @@
+#include "sagesan/text/tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "sagesan/support/error.h"
+#include "sagesan/support/file.h"
+#include "sagesan/support/json.h"
+#include "sagesan/support/utf8.h"
+#include "sagesan/text/added_tokens.h"
+#include "sagesan/text/bpe.h"
+#include "sagesan/text/component.h"
+#include "sagesan/text/normalizer.h"
+#include "sagesan/text/post_processor.h"
+#include "sagesan/text/pre_tokenizer.h"
+
+namespace sagesan {
+
+using namespace tokenization;  // NOLINT(google-build-using-namespace): the parts put together here
+
+namespace {
+
+constexpr uint64_t kMaxFileBytes = uint64_t{256} << 20;
+
+Json read_file(const std::filesystem::path& path) {
+  const std::string text = read_text_file(path, kMaxFileBytes);
+  if (const std::string format = recognize_format(text); !format.empty()) {
+    throw InputError(path.string(), "expected a tokenizer.json, found " + format);
+  }
+  return parse_json(text, path.string());
+}
+
+Bpe read_model(const Json& model, const std::string& where) {
+  const JsonObject object(model, where);
+  const std::string type = component_type(model, where);
+  // Older files, GPT-2's among them, leave the type out.
+  if (type != "BPE" && !(type.empty() && object.find("merges") != nullptr)) {
+    refuse_type(where, type);
+  }
+  return Bpe(model, where);
+}
+
+}  // namespace
+
+struct Tokenizer::State {
+  State(const JsonObject& file, const std::string& path)
+      : model(read_model(file.require("model"), path + ": model")),
+        normalizer(read_normalizer(file.find("normalizer"), path + ": normalizer")),
+        pre_tokenizer(read_pre_tokenizer(file.find("pre_tokenizer"), path + ": pre_tokenizer")),
+        post_processor(
+            read_post_processor(file.find("post_processor"), path + ": post_processor")),
+        added_tokens(file.find("added_tokens"), model, normalizer, path + ": added_tokens") {
+    size = 1 + std::max(model.largest_id(), added_tokens.largest_id());
+    for (const auto* side : {&post_processor.before, &post_processor.after}) {
+      for (const int64_t id : *side) {
+        if (id >= size) {
+          throw InputError(path + ": post_processor",
+                           fmt::format("the id {} belongs to no token", id));
+        }
+      }
+    }
+  }
+
+  void encode(std::string_view text, std::vector<int64_t>& ids) const;
+
+  Bpe model;
+  Normalizer normalizer;
+  PreTokenizer pre_tokenizer;
+  PostProcessor post_processor;
+  AddedTokens added_tokens;
+  int64_t size = 0;
+};
+
+void Tokenizer::State::encode(std::string_view text, std::vector<int64_t>& ids) const {
+  if (const size_t invalid = find_invalid_utf8(text); invalid != std::string_view::npos) {
+    throw InputError("text", fmt::format("invalid UTF-8 at byte {}", invalid));
+  }
+  std::vector<Segment> raw_segments;
+  std::vector<Segment> segments;
+  added_tokens.split_raw(text, raw_segments);
+  for (const Segment& raw : raw_segments) {
+    if (raw.id >= 0) {
+      ids.push_back(raw.id);
+      continue;
+    }
+    std::string normalized(text.substr(raw.span.begin, raw.span.end - raw.span.begin));
+    normalizer(normalized);
+    segments.clear();
+    added_tokens.split_normalized(normalized, segments);
+    for (const Segment& segment : segments) {
+      if (segment.id >= 0) {
+        ids.push_back(segment.id);
+        continue;
+      }
+      const size_t length = segment.span.end - segment.span.begin;
+      Pieces pieces{normalized.substr(segment.span.begin, length), {{0, length}}};
+      pre_tokenizer(pieces);
+      for (const Span& span : pieces.spans) model.encode(pieces.piece(span), ids);
+    }
+  }
+}
+
+Tokenizer::Tokenizer(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+
+Tokenizer Tokenizer::load(const std::filesystem::path& tokenizer_json) {
+  const std::string path = tokenizer_json.string();
+  const Json json = read_file(tokenizer_json);
+  const JsonObject file(json, path);
+  require_known_keys(json, path,
+                     {"version", "truncation", "padding", "added_tokens", "normalizer",
+                      "pre_tokenizer", "post_processor", "decoder", "model"});
+  if (const std::string version = file.string_or("version", "1.0"); version != "1.0") {
+    file.fail("version", fmt::format("expected '1.0', found {}", quote(version)));
+  }
+  return Tokenizer(std::make_shared<const State>(file, path));
+}
+
+std::vector<int64_t> Tokenizer::encode(std::string_view text) const {
+  std::vector<int64_t> ids = state_->post_processor.before;
+  state_->encode(text, ids);
+  ids.insert(ids.end(), state_->post_processor.after.begin(), state_->post_processor.after.end());
+  return ids;
+}
+
+std::vector<int64_t> Tokenizer::encode_plain(std::string_view text) const {
+  std::vector<int64_t> ids;
+  state_->encode(text, ids);
+  return ids;
+}
+
+int64_t Tokenizer::size() const { return state_->size; }
+
+}  // namespace sagesan

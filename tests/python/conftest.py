@@ -1,0 +1,71 @@
+"""Shared by the parity suite: the built programs, and tiny models made on the spot."""
+import json
+import os
+import random
+import subprocess
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("SAGESAN_BUILD", ROOT / "build" / "release"))
+
+
+@pytest.fixture(scope="session")
+def sagesan():
+    """Runs the command line; fails the test when it does not exit with 0."""
+
+    def run(*words):
+        done = subprocess.run([BUILD / "sagesan", *map(str, words)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def forward():
+    """Runs the decoder alone: {name: tensor} with the logits of all tokens and the sites' moments."""
+
+    def run(model, data, out):
+        from safetensors.torch import load_file
+
+        done = subprocess.run([BUILD / "sagesan_forward", model, data, out], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return load_file(out)
+
+    return run
+
+
+def write_ids(path, texts):
+    path.write_text("".join(json.dumps({"input_ids": text}) + "\n" for text in texts))
+
+
+def random_texts(vocabulary, lengths, seed=0):
+    generator = random.Random(seed)
+    return [[generator.randrange(vocabulary) for _ in range(length)] for length in lengths]
+
+
+def make_model(config, seed=0, spread=0.15):
+    """A random model whose every parameter differs from its neighbours: norms are not all 1, biases not 0."""
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * spread)
+    return model
+
+
+def perturb(model, scale=0.02, seed=1, only=None):
+    """In place: noise on every parameter, or on those whose name contains `only`."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if only is None or only in name:
+                parameter.add_(torch.randn(parameter.shape).to(parameter.dtype) * scale)
+    return model

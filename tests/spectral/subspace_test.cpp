@@ -1,0 +1,100 @@
+#include "sagesan/spectral/subspace.h"
+
+#include <gtest/gtest.h>
+
+#include "helpers/eigen.h"
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+namespace {
+
+using testing::Matrix;
+using testing::Vector;
+
+SecondMoment collect(const Matrix& inputs) {
+  SecondMoment moment(inputs.cols(), inputs.rows(), at::kCPU);
+  moment.add(testing::to_tensor(inputs));
+  return moment;
+}
+
+/// Eigenvalues of (1/T) X^T X, descending, in float64.
+Vector eigenvalues(const Matrix& inputs) {
+  const Matrix moment = inputs.transpose() * inputs / static_cast<double>(inputs.rows());
+  return Eigen::SelfAdjointEigenSolver<Matrix>(moment).eigenvalues().reverse();
+}
+
+/// The smallest rank that holds `energy`.
+int64_t expected_rank(const Vector& values, double energy) {
+  double sum = 0;
+  for (int64_t k = 0; k < values.size(); ++k) {
+    sum += values[k];
+    if (sum >= energy * values.sum()) return k + 1;
+  }
+  return values.size();
+}
+
+class SubspaceOf : public ::testing::TestWithParam<int64_t> {};
+
+TEST_P(SubspaceOf, AgreesWithEigen) {
+  const Matrix inputs = testing::random_inputs(GetParam(), 48, 7);
+  const Vector values = eigenvalues(inputs);
+  for (const double energy : {0.3, 0.9, 0.99}) {
+    const Subspace subspace = dominant_subspace(collect(inputs), energy, "site");
+    EXPECT_EQ(subspace.rank, expected_rank(values, energy)) << energy;
+    EXPECT_NEAR(subspace.energy_share, values.head(subspace.rank).sum() / values.sum(), 1e-6);
+    EXPECT_NEAR(subspace.leading_share, values[0] / values.sum(), 1e-6);
+    const Matrix h = testing::to_eigen(subspace.relative_energies);
+    EXPECT_LT(testing::relative_error(h, values.head(subspace.rank) * 48 / values.sum()), 1e-5);
+    const Matrix u = testing::to_eigen(subspace.directions);
+    EXPECT_LT((u.transpose() * u - Matrix::Identity(subspace.rank, subspace.rank)).norm(), 1e-5);
+    // Each column is an eigenvector: S u = l u.
+    const Matrix moment = inputs.transpose() * inputs / static_cast<double>(inputs.rows());
+    EXPECT_LT((moment * u - u * values.head(subspace.rank).asDiagonal()).norm() / values[0], 1e-5);
+    EXPECT_LT(subspace.residual, 1e-12);
+  }
+}
+
+TEST_P(SubspaceOf, ResponseIsTheQuadraticForm) {
+  const Matrix inputs = testing::random_inputs(GetParam(), 48, 8);
+  const Matrix m = testing::random_matrix(5, 48, 9);
+  const Subspace subspace = dominant_subspace(collect(inputs), 0.5, "site");
+  const double expected =
+      (m * inputs.transpose()).squaredNorm() / static_cast<double>(inputs.rows());
+  EXPECT_NEAR(subspace.response(testing::to_tensor(m)) / expected, 1, 1e-6);
+}
+
+// More tokens than channels, as many, fewer, and a single one.
+INSTANTIATE_TEST_SUITE_P(Tokens, SubspaceOf, ::testing::Values(200, 48, 47, 20));
+
+TEST(Subspace, OneTokenIsOneDirection) {
+  const Matrix inputs = testing::random_inputs(1, 16, 10);
+  for (const double energy : {0.01, 1.0}) {
+    const Subspace subspace = dominant_subspace(collect(inputs), energy, "site");
+    EXPECT_EQ(subspace.rank, 1);
+    EXPECT_DOUBLE_EQ(subspace.leading_share, 1);
+    EXPECT_NEAR(std::abs((testing::to_eigen(subspace.directions).transpose() *
+                          inputs.row(0).transpose())(0)),
+                inputs.row(0).norm(), 1e-5);
+  }
+}
+
+TEST(Subspace, DeadChannelsStayOutside) {
+  Matrix inputs = testing::random_inputs(64, 8, 11);
+  inputs.col(3).setZero();
+  const Subspace subspace = dominant_subspace(collect(inputs), 1, "site");
+  EXPECT_EQ(subspace.rank, 7);
+  EXPECT_LT(testing::to_eigen(subspace.directions).row(3).norm(), 1e-6);
+}
+
+TEST(Subspace, AllZeroIsRefusedByName) {
+  try {
+    dominant_subspace(collect(Matrix::Zero(10, 4)), 0.9, "layers.3.mlp_input");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("layers.3.mlp_input"), std::string::npos);
+    EXPECT_EQ(error.code(), ExitCode::kBadInput);
+  }
+}
+
+}  // namespace
+}  // namespace sagesan

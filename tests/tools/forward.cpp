@@ -1,0 +1,71 @@
+// Runs the decoder on records of `input_ids` and writes what the parity tests compare with
+// transformers: the logits of all tokens and the raw second moment of every site.
+//
+//     sagesan_forward MODEL DATA.jsonl OUT.safetensors
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "sagesan/activations/moments.h"
+#include "sagesan/jobs/token_data.h"
+#include "sagesan/support/threads.h"
+
+namespace sagesan {
+namespace {
+
+std::set<Site> all_sites(const ModelConfiguration& model) {
+  std::set<Site> sites;
+  for (const auto& [name, parameter] : model_parameters(model)) sites.insert(parameter.site);
+  sites.insert({model.layers, SiteKind::kHeadInput});
+  sites.erase({-1, SiteKind::kEmbedding});
+  return sites;
+}
+
+void run(const std::filesystem::path& directory, const std::filesystem::path& data,
+         const std::filesystem::path& out) {
+  const Checkpoint checkpoint = Checkpoint::open(directory);
+  const ModelConfiguration model = read_configuration(directory);
+  check_parameters(model, checkpoint);
+  const TokenData texts =
+      read_token_data({data}, find_tokenizer(directory), {.max_length = 1 << 20}, model.vocabulary);
+
+  std::map<std::string, Tensor> tensors;
+  const Observer observer = [&](Site site, const Tensor& x) {
+    // Always the sum: tests want one form whatever the number of tokens.
+    const Tensor wide = x.to(at::kDouble);
+    Tensor& sum = tensors[site.name() + ".sum"];
+    const Tensor product = site.is_norm() ? wide.pow(2).sum(0) : at::mm(wide.t(), wide);
+    sum = sum.defined() ? sum + product : product;
+  };
+  Decoder decoder(model, checkpoint, at::kCPU);
+  const std::set<Site> sites = all_sites(model);
+  Tensor hidden = decoder.embed(texts.batch);
+  for (int64_t layer = 0; layer < model.layers; ++layer) {
+    decoder.run_layer(layer, hidden, texts.batch, sites, true, observer);
+  }
+  decoder.run_final_norm(hidden, sites, observer);
+  tensors["logits"] = at::mm(hidden, decoder.head_rows(0, model.vocabulary).t());
+
+  std::vector<TensorBytes> bytes;
+  for (auto& [name, tensor] : tensors) {
+    tensor = tensor.contiguous();
+    bytes.push_back({name, tensor.scalar_type() == at::kDouble ? DType::kF64 : DType::kF32,
+                     tensor.sizes().vec(), tensor_bytes(tensor)});
+  }
+  write_safetensors(out, bytes);
+}
+
+}  // namespace
+}  // namespace sagesan
+
+int main(int argc, char** argv) {
+  if (argc != 4) return 2;
+  try {
+    sagesan::set_threads(0);
+    sagesan::run(argv[1], argv[2], argv[3]);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return 1;
+  }
+  return 0;
+}
