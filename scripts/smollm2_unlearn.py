@@ -2,7 +2,8 @@
 """Makes a pair (base, unlearned) of a real model: made-up authors are taught to it, some are then unlearned.
 
     build/python/bin/python scripts/smollm2_unlearn.py --model DIR --out DIR
-        [--methods ga,graddiff,npo] [--seed N] [--dtype bfloat16|float32] [--overwrite]
+        [--methods ga,graddiff,npo] [--seed N] [--dtype bfloat16|float32] [--base DIR]
+        [--overwrite]
 
 In the spirit of TOFU: no text about the authors exists elsewhere, so what a model knows of them it has learned here.
 --out then holds base, one directory for each method and one NAME_half with half of its update, and
@@ -39,12 +40,12 @@ TEACH_EPOCHS = 7
 TEACH_BATCH = 6
 TEACH_WARMUP_STEPS = 10
 
-# Unlearning: AdamW with a constant rate, every forget record in every step. It ends before the first step at which the
-# mean answer probability of the forget records is below STOP_PROBABILITY; MAX_STEPS without that is an error.
-LEARNING_RATE = {"ga": 1e-5, "graddiff": 1e-5, "npo": 1e-5}
-STOP_PROBABILITY = 0.1
-MAX_STEPS = 60
-RETAIN_BATCH = 20  # graddiff: retain records in a step
+# Unlearning: AdamW with a constant rate, every forget record in every step. It ends as soon as the mean
+# answer probability of the forget records is below STOP_PROBABILITY, or, with a warning, after MAX_STEPS.
+LEARNING_RATE = {"ga": 1e-4, "graddiff": 1e-4, "npo": 1e-4}
+STOP_PROBABILITY = 0.05
+MAX_STEPS = 40
+RETAIN_BATCH = 12  # graddiff: retain records in a step
 NPO_BETA = 0.1
 
 WEIGHT_DECAY = 0.0
@@ -203,7 +204,10 @@ def unlearn(method, base, forget, retain, rng):
         probability = (sums / counts).detach().exp().mean().item()
         say(f"{method}: {i} steps, mean answer probability of forget {probability:.3f}")
         if probability < STOP_PROBABILITY:
-            return model
+            break
+        if i == MAX_STEPS:
+            say(f"warning: {method}: the forget records are still known after {i} steps")
+            break
         if method == "npo":
             loss = -2 / NPO_BETA * F.logsigmoid(-NPO_BETA * (sums - reference)).mean()
         else:
@@ -212,7 +216,7 @@ def unlearn(method, base, forget, retain, rng):
             sums, counts = answer_log_probs(model, rng.sample(retain, RETAIN_BATCH))
             loss = loss - (sums / counts).mean()
         step(model, optimizer, loss)
-    fail(f"{method}: the forget records are still known after {MAX_STEPS} steps")
+    return model
 
 
 @torch.no_grad()
@@ -248,6 +252,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, type=Path, help="what smollm2_convert.py made")
     parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--base", type=Path, help="take this base, made with the same seed and dtype, and teach nothing")
     parser.add_argument("--methods", default="ga,graddiff,npo", help="comma-separated, default %(default)s")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of the written weights")
@@ -291,7 +296,10 @@ def main():
         return model
 
     metrics["(untaught)"] = {file: answer_metrics(model, tokenizer, rows) for file, rows in records.items()}
-    teach(model, sum(examples.values(), []), random.Random(args.seed))
+    if args.base:
+        model = AutoModelForCausalLM.from_pretrained(args.base, dtype=torch.float32).train()
+    else:
+        teach(model, sum(examples.values(), []), random.Random(args.seed))
     base = finish("base", model)
     for method in methods:
         unlearned = finish(method, unlearn(method, base, examples["forget"], examples["retain"], random.Random(args.seed)))

@@ -9,7 +9,7 @@ namespace {
 
 /// Floats of one block of rows: bounds the memory for vocabularies, and leaves ordinary modules
 /// whole.
-constexpr int64_t kBlockElements = int64_t{1} << 25;
+constexpr int64_t kBlockElements = int64_t{1} << 22;
 
 double weighted_squares(const Tensor& m, const Tensor& weights) {
   return (m.to(at::kDouble).pow(2) * weights.to(m.device())).sum().item<double>();

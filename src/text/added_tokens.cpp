@@ -42,8 +42,7 @@ int32_t AddedTokens::Trie::longest_at(std::string_view text, size_t position, si
   int32_t best = -1;
   uint32_t node = 0;
   for (size_t i = position; i < text.size(); ++i) {
-    const auto child =
-        children_.find(uint64_t{node} * 256 + static_cast<unsigned char>(text[i]));
+    const auto child = children_.find(uint64_t{node} * 256 + static_cast<unsigned char>(text[i]));
     if (child == children_.end()) break;
     node = child->second;
     if (tokens_[node] >= 0) {
@@ -67,8 +66,8 @@ AddedTokens::AddedTokens(const Json* list, const Bpe& model, const Normalizer& n
     const Json& item = (*list)[i];
     const std::string place = fmt::format("{}[{}]", where, i);
     const JsonObject object(item, place);
-    require_known_keys(item, place, {"id", "content", "single_word", "lstrip", "rstrip",
-                                     "normalized", "special"});
+    require_known_keys(
+        item, place, {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
     const std::string content = object.string("content");
     const int64_t id = object.integer("id", 0, kMaxTokenId);
     if (content.empty()) object.fail("content", "is empty");

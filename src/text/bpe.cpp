@@ -23,8 +23,8 @@ std::pair<std::string, std::string> read_pair(const Json& merge, const std::stri
     const auto& text = merge.get_ref<const std::string&>();
     const size_t space = text.find(' ');
     if (space == std::string::npos || text.find(' ', space + 1) != std::string::npos) {
-      throw InputError(where, fmt::format("expected two tokens with one space between, found {}",
-                                          quote(text)));
+      throw InputError(
+          where, fmt::format("expected two tokens with one space between, found {}", quote(text)));
     }
     return {text.substr(0, space), text.substr(space + 1)};
   }
@@ -37,9 +37,10 @@ std::pair<std::string, std::string> read_pair(const Json& merge, const std::stri
 }  // namespace
 
 Bpe::Bpe(const Json& model, const std::string& where) {
-  require_known_keys(model, where,
-                     {"type", "vocab", "merges", "dropout", "unk_token", "continuing_subword_prefix",
-                      "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges"});
+  require_known_keys(
+      model, where,
+      {"type", "vocab", "merges", "dropout", "unk_token", "continuing_subword_prefix",
+       "end_of_word_suffix", "fuse_unk", "byte_fallback", "ignore_merges"});
   const JsonObject object(model, where);
   refuse_unless_absent(object, "continuing_subword_prefix");
   refuse_unless_absent(object, "end_of_word_suffix");

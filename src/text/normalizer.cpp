@@ -17,8 +17,12 @@
 namespace sagesan::tokenization {
 namespace {
 
-/// One of Unicode's four forms, over the characters of Unicode 9.0: Hugging Face's tables are of that
-/// version (measured with tokenizers 0.23), so later characters neither decompose nor reorder there.
+// A chain of replacements could otherwise double a text without end.
+constexpr size_t kMaxBytes = size_t{1} << 30;
+
+/// One of Unicode's four forms, over the characters of Unicode 9.0: Hugging Face's tables are of
+/// that version (measured with tokenizers 0.23), so later characters neither decompose nor reorder
+/// there.
 Normalizer unicode_form(const std::string& type, const std::string& where) {
   UErrorCode status = U_ZERO_ERROR;
   const icu::Normalizer2* form = type == "NFC"    ? icu::Normalizer2::getNFCInstance(status)
@@ -50,7 +54,7 @@ Normalizer replace(const Json& component, const std::string& where) {
   require_known_keys(component, where, {"type", "pattern", "content"});
   const JsonObject object(component, where);
   const Regex pattern = read_pattern(object.require("pattern"), where + ": pattern");
-  return [pattern, content = object.string("content")](std::string& text) {
+  return [pattern, content = object.string("content"), where](std::string& text) {
     std::vector<Span> matches;
     pattern.find_all(text, matches);
     std::string result;
@@ -58,6 +62,9 @@ Normalizer replace(const Json& component, const std::string& where) {
     for (const Span& match : matches) {
       result.append(text, end, match.begin - end).append(content);
       end = match.end;
+      if (result.size() > kMaxBytes) {
+        throw InputError(where, fmt::format("the text grows past {} bytes", kMaxBytes));
+      }
     }
     text = result.append(text, end);
   };

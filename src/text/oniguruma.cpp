@@ -13,8 +13,8 @@ namespace sagesan::tokenization {
 namespace {
 
 // Unicode's White_Space. PCRE2's own \s has U+180E too, which left the property in Unicode 6.3.
-constexpr std::string_view kSpace =
-    R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+constexpr std::string_view kSpace = R"(\x{9}-\x{d}\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a})"
+                                    R"(\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
 constexpr std::string_view kNotSpace =
     R"(\x{0}-\x{8}\x{e}-\x{1f}\x{21}-\x{84}\x{86}-\x{9f}\x{a1}-\x{167f}\x{1681}-\x{1fff})"
     R"(\x{200b}-\x{2027}\x{202a}-\x{202e}\x{2030}-\x{205e}\x{2060}-\x{2fff}\x{3001}-\x{10ffff})";
@@ -70,9 +70,9 @@ class Translator {
   }
 
   [[noreturn]] void refuse(size_t length, std::string_view reason) const {
-    throw InputError(where_, fmt::format("{} in the expression {} {}",
-                                         quote(pattern_.substr(position_, length)),
-                                         quote(pattern_), reason));
+    throw InputError(
+        where_, fmt::format("{} in the expression {} {}", quote(pattern_.substr(position_, length)),
+                            quote(pattern_), reason));
   }
   [[noreturn]] void refuse(size_t length) const { refuse(length, "is not supported"); }
 
@@ -182,7 +182,9 @@ class Translator {
     copy(1);
   }
 
-  static bool is_set_escape(char c) { return std::string_view("sSwWdDpP").find(c) != std::string_view::npos; }
+  static bool is_set_escape(char c) {
+    return std::string_view("sSwWdDpP").find(c) != std::string_view::npos;
+  }
 
   void escape() {
     const char c = peek(1);
@@ -203,8 +205,9 @@ class Translator {
     if (c == 'p' || c == 'P') return property();
     if (c == 'd' || c == 'D') return copy(2);
     if (c == 'W' && in_class) refuse(2, "is not supported in a class");
-    const std::string_view set =
-        c == 's' || (c == 'S' && !in_class) ? kSpace : c == 'S' ? kNotSpace : kWord;
+    const std::string_view set = c == 's' || (c == 'S' && !in_class) ? kSpace
+                                 : c == 'S'                          ? kNotSpace
+                                                                     : kWord;
     const bool negated = !in_class && (c == 'S' || c == 'W');
     output_ += in_class ? std::string(set) : fmt::format("[{}{}]", negated ? "^" : "", set);
     position_ += 2;
@@ -221,14 +224,16 @@ class Translator {
       negated = !negated;
       name.remove_prefix(1);
     }
-    const bool letters = std::all_of(name.begin(), name.end(), [](char c) { return is_letter(c) || c == '_'; });
+    const bool letters =
+        std::all_of(name.begin(), name.end(), [](char c) { return is_letter(c) || c == '_'; });
     if (name.empty() || !letters) refuse(length);
     if (caseless_.back() && name.size() == 2 && name[0] == 'L') {
       refuse(length, "is not supported in a group that ignores case");
     }
     // General categories have one or two letters; longer names are scripts here (PCRE2 would take
     // a bare one for Script_Extensions) and PCRE2 refuses those that are none.
-    output_ += fmt::format("\\{}{{{}{}}}", negated ? 'P' : 'p', name.size() <= 2 ? "" : "sc:", name);
+    output_ +=
+        fmt::format("\\{}{{{}{}}}", negated ? 'P' : 'p', name.size() <= 2 ? "" : "sc:", name);
     position_ += length;
     previous_letter_ = '\0';
   }
@@ -253,11 +258,13 @@ class Translator {
   }
 
   static uint32_t hex_value(char c) {
-    return is_digit(c) ? static_cast<uint32_t>(c - '0') : static_cast<uint32_t>((c | 0x20) - 'a' + 10);
+    return is_digit(c) ? static_cast<uint32_t>(c - '0')
+                       : static_cast<uint32_t>((c | 0x20) - 'a' + 10);
   }
 
   void code_point(uint32_t value, size_t length) {
-    if (caseless_.back() && value >= 0x80) refuse(length, "is not supported in a group that ignores case");
+    if (caseless_.back() && value >= 0x80)
+      refuse(length, "is not supported in a group that ignores case");
     output_ += fmt::format("\\x{{{:x}}}", value);
     position_ += length;
     previous_letter_ = '\0';

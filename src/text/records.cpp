@@ -63,7 +63,8 @@ void check_content(std::string_view text, const std::string& file) {
     throw InputError(file, "starts with a byte-order mark; save it as UTF-8 without one");
   }
   if (const size_t invalid = find_invalid_utf8(text); invalid != std::string_view::npos) {
-    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(invalid), '\n');
+    const auto line =
+        1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(invalid), '\n');
     throw InputError(fmt::format("{}:{}", file, line),
                      fmt::format("invalid UTF-8 at byte {} of the file", invalid));
   }
@@ -168,8 +169,8 @@ std::vector<Record> read_records(const std::filesystem::path& file, const Record
     return read_array(parse_json(text, name), options, name);
   }
   if (start == "{\"" || start == "{}") {
-    const auto first =
-        std::find_if(lines.begin(), lines.end(), [](const Line& line) { return !is_blank(line.text); });
+    const auto first = std::find_if(lines.begin(), lines.end(),
+                                    [](const Line& line) { return !is_blank(line.text); });
     // One object over several lines; a broken first line is reported as what it is.
     if (!is_json(first->text) && is_json(text)) {
       return {render_record(parse_json(text, name), options, name)};

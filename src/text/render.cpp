@@ -38,8 +38,8 @@ std::string text_field(const Json& object, const std::string& name, const std::s
   const auto found = object.find(name);
   if (found == object.end()) fail(object, where, fmt::format("no field {}", quote(name)));
   if (!found->is_string()) {
-    fail(object, where, fmt::format("field {}: expected text, found {}", quote(name),
-                                    found->type_name()));
+    fail(object, where,
+         fmt::format("field {}: expected text, found {}", quote(name), found->type_name()));
   }
   return found->get<std::string>();
 }
@@ -48,8 +48,8 @@ std::vector<int64_t> read_ids(const Json& object, const std::string& where) {
   const Json& list = object["input_ids"];
   const std::string place = where + ": field 'input_ids'";
   if (!list.is_array()) {
-    throw InputError(place, fmt::format("expected an array of token ids, found {}",
-                                        list.type_name()));
+    throw InputError(place,
+                     fmt::format("expected an array of token ids, found {}", list.type_name()));
   }
   if (list.empty()) throw InputError(place, "empty");
   std::vector<int64_t> ids;
@@ -61,7 +61,8 @@ std::vector<int64_t> read_ids(const Json& object, const std::string& where) {
     }
     ids.push_back(id.get<int64_t>());
     if (ids.back() < 0) {
-      throw InputError(place, fmt::format("element {} is negative: {}", ids.size() - 1, ids.back()));
+      throw InputError(place,
+                       fmt::format("element {} is negative: {}", ids.size() - 1, ids.back()));
     }
   }
   return ids;
@@ -110,8 +111,8 @@ Record render_record(const Json& object, const RecordOptions& options, const std
   if (!object.is_object()) {
     throw InputError(where, fmt::format("expected a JSON object, found {}", object.type_name()));
   }
-  Record record = options.fields.empty() ? by_rules(object, where)
-                                         : by_fields(object, options.fields, where);
+  Record record =
+      options.fields.empty() ? by_rules(object, where) : by_fields(object, options.fields, where);
   const bool blank = tokenization::leading_space(record.text) == record.text.size();
   if (!record.input_ids && blank) fail(object, where, "the text is blank");
   record.where = where;

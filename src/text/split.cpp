@@ -86,7 +86,8 @@ void split_pieces(Pieces& pieces, const Finder& find, Behavior behavior, bool in
     cover(delimiters, span.end - span.begin, invert, parts);
     join(parts, behavior, spans);
     for (const Span& part : spans) {
-      if (part.begin != part.end) result.push_back({span.begin + part.begin, span.begin + part.end});
+      if (part.begin != part.end)
+        result.push_back({span.begin + part.begin, span.begin + part.end});
     }
   }
   pieces.spans = std::move(result);

@@ -50,8 +50,7 @@ struct Tokenizer::State {
       : model(read_model(file.require("model"), path + ": model")),
         normalizer(read_normalizer(file.find("normalizer"), path + ": normalizer")),
         pre_tokenizer(read_pre_tokenizer(file.find("pre_tokenizer"), path + ": pre_tokenizer")),
-        post_processor(
-            read_post_processor(file.find("post_processor"), path + ": post_processor")),
+        post_processor(read_post_processor(file.find("post_processor"), path + ": post_processor")),
         added_tokens(file.find("added_tokens"), model, normalizer, path + ": added_tokens") {
     size = 1 + std::max(model.largest_id(), added_tokens.largest_id());
     for (const auto* side : {&post_processor.before, &post_processor.after}) {

@@ -32,8 +32,8 @@ class MergeTable {
 
   /// The slot that holds the pair, or the empty one where it would stand.
   size_t slot(int32_t left, int32_t right) const {
-    const uint64_t key = (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32) |
-                         static_cast<uint32_t>(right);
+    const uint64_t key =
+        (static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32) | static_cast<uint32_t>(right);
     size_t index = (key * 0x9E3779B97F4A7C15u) >> shift_;
     while (slots_[index].left >= 0 &&
            (slots_[index].left != left || slots_[index].right != right)) {

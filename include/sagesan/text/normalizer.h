@@ -11,7 +11,8 @@ namespace sagesan::tokenization {
 using Normalizer = std::function<void(std::string& text)>;
 
 /// The "normalizer" of tokenizer.json: null, NFC, NFD, NFKC, NFKD (with Hugging Face's
-/// Unicode version, 9.0), Prepend, Replace, and a Sequence of them. Throws `InputError` for every other type.
+/// Unicode version, 9.0), Prepend, Replace, and a Sequence of them. Throws `InputError` for every
+/// other type.
 Normalizer read_normalizer(const Json* normalizer, const std::string& where);
 
 }  // namespace sagesan::tokenization

@@ -28,8 +28,8 @@ class Regex {
   /// Matches `text` itself.
   static Regex literal(std::string_view text, const std::string& where);
 
-  /// Appends the matches in `text` (valid UTF-8), from left to right without overlap; an empty match
-  /// right behind the last match is passed over, as Hugging Face's binding does. Throws
+  /// Appends the matches in `text` (valid UTF-8), from left to right without overlap; an empty
+  /// match right behind the last match is passed over, as Hugging Face's binding does. Throws
   /// `InputError` where the matcher's step limit is reached.
   void find_all(std::string_view text, std::vector<Span>& matches) const;
 
