@@ -4,9 +4,10 @@ Tolerance of the logits: 1e-4 of their standard deviation.
 """
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import LlamaConfig, MistralConfig, Qwen2Config
 
-from conftest import make_model, random_texts, write_ids
+from conftest import forward, make_model, random_texts, write_ids
 
 SIZES = dict(vocab_size=131, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=6,
              num_key_value_heads=2, max_position_embeddings=64)
@@ -50,6 +51,7 @@ CONFIGS = {
 }
 # Shorter and longer than the window, the original context and the whole context; one token alone.
 LENGTHS = [1, 5, 31, 40, 64, 90]
+SEEDS = [0, 1]
 
 
 def observed(model):
@@ -63,14 +65,26 @@ def observed(model):
     return sites
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """(name, seed) -> the directory with model, texts and our output."""
+    directories, runs = {}, []
+    for name, config in CONFIGS.items():
+        for seed in SEEDS:
+            directory = directories[name, seed] = tmp_path_factory.mktemp(name)
+            make_model(config, seed).save_pretrained(directory / "model")
+            write_ids(directory / "texts.jsonl", random_texts(SIZES["vocab_size"], LENGTHS, seed))
+            runs.append((directory / "model", directory / "texts.jsonl", directory / "out.safetensors"))
+    forward(runs)
+    return directories
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", CONFIGS)
-def test_logits_and_moments(name, seed, forward, tmp_path):
+def test_logits_and_moments(name, seed, results):
     model = make_model(CONFIGS[name], seed)
-    model.save_pretrained(tmp_path / "model")
     texts = random_texts(SIZES["vocab_size"], LENGTHS, seed)
-    write_ids(tmp_path / "texts.jsonl", texts)
-    ours = forward(tmp_path / "model", tmp_path / "texts.jsonl", tmp_path / "out.safetensors")
+    ours = load_file(results[name, seed] / "out.safetensors")
 
     sums = {}
     for site, module in observed(model).items():

@@ -1,7 +1,7 @@
 // Runs the decoder on records of `input_ids` and writes what the parity tests compare with
 // transformers: the logits of all tokens and the raw second moment of every site.
 //
-//     sagesan_forward MODEL DATA.jsonl OUT.safetensors
+//     sagesan_forward MODEL DATA.jsonl OUT.safetensors [MODEL DATA.jsonl OUT.safetensors ...]
 
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -59,10 +59,10 @@ void run(const std::filesystem::path& directory, const std::filesystem::path& da
 }  // namespace sagesan
 
 int main(int argc, char** argv) {
-  if (argc != 4) return 2;
+  if (argc < 4 || argc % 3 != 1) return 2;
   try {
     sagesan::set_threads(0);
-    sagesan::run(argv[1], argv[2], argv[3]);
+    for (int i = 1; i < argc; i += 3) sagesan::run(argv[i], argv[i + 1], argv[i + 2]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

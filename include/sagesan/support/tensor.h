@@ -2,10 +2,12 @@
 
 // The one way into libtorch: ATen alone, precompiled. clang needs ivalue.h first; the operators
 // come from their own small headers because ATen/Functions.h costs seconds in every file.
+// clang-format off
+#include <ATen/core/ivalue.h>
+// clang-format on
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/core/ivalue.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/arange.h>
