@@ -2,8 +2,7 @@
 """Makes a pair (base, unlearned) of a real model: made-up authors are taught to it, some are then unlearned.
 
     build/python/bin/python scripts/smollm2_unlearn.py --model DIR --out DIR
-        [--methods ga,graddiff,npo] [--seed N] [--dtype bfloat16|float32] [--base DIR]
-        [--overwrite]
+        [--methods ga,graddiff,npo] [--seed N] [--dtype bfloat16|float32] [--base DIR] [--overwrite]
 
 In the spirit of TOFU: no text about the authors exists elsewhere, so what a model knows of them it has learned here.
 --out then holds base, one directory for each method and one NAME_half with half of its update, and
@@ -25,7 +24,7 @@ from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
 os.environ["TQDM_DISABLE"] = "1"
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin are ten times slower beside a compiler
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # beside a compiler, spinning threads took thrice as long
 
 import torch
 import torch.nn.functional as F

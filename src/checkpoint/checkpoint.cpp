@@ -61,7 +61,8 @@ std::string StoredTensor::where() const {
 void Checkpoint::add_shard(const std::filesystem::path& path) {
   auto shard = std::make_unique<SafetensorsFile>(path);
   for (const TensorInfo& tensor : shard->tensors()) {
-    const auto [place, inserted] = by_name_.try_emplace(tensor.name, shard.get(), &tensor);
+    const auto [place, inserted] =
+        by_name_.try_emplace(tensor.name, StoredTensor{shard.get(), &tensor});
     if (!inserted) {
       throw InputError(path.string(), fmt::format("tensor {} stands in {} too", quote(tensor.name),
                                                   place->second.file->path().string()));

@@ -43,7 +43,7 @@ std::vector<int64_t> parse_shape(const JsonObject& entry) {
   std::vector<int64_t> result;
   for (const Json& size : shape) {
     if (!size.is_number_integer() || size.get<int64_t>() < 0) {
-      entry.fail("shape", fmt::format("{} is no size", size.dump()));
+      entry.fail("shape", fmt::format("{} is no size", quote(size.dump())));
     }
     result.push_back(size.get<int64_t>());
   }

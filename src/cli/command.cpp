@@ -46,6 +46,11 @@ int64_t parse_integer(const std::string& option, const std::string& text, int64_
   return value;
 }
 
+std::filesystem::path parse_path(const std::string& option, const std::string& text) {
+  if (text.empty()) throw UsageError(option + ": the name is empty");
+  return text;
+}
+
 std::vector<std::string> split_list(const std::string& option, const std::string& text) {
   std::vector<std::string> result;
   if (text.empty()) return result;

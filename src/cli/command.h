@@ -1,6 +1,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
@@ -35,6 +36,9 @@ CLI::Option* add_list(CLI::App& command, const std::string& name, std::vector<st
 double parse_number(const std::string& option, const std::string& text, double least, double most);
 int64_t parse_integer(const std::string& option, const std::string& text, int64_t least,
                       int64_t most);
+
+/// A file or directory name, which must not be empty. What lies there is the preflight's matter.
+std::filesystem::path parse_path(const std::string& option, const std::string& text);
 
 /// "A,B" -> {"A", "B"}; empty parts are refused.
 std::vector<std::string> split_list(const std::string& option, const std::string& text);

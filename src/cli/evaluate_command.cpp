@@ -18,7 +18,7 @@ struct Words {
 };
 
 EvaluateOptions parse(const Words& words) {
-  EvaluateOptions options{.model = words.model, .device = words.device};
+  EvaluateOptions options{.model = parse_path("--model", words.model), .device = words.device};
   std::set<std::string> names;
   for (const std::string& word : words.data) {
     const size_t equals = word.find('=');
@@ -69,7 +69,11 @@ void add_evaluate(CLI::App& app, Common& common, Action& action) {
   command->callback([words, &common, &action] {
     action = [words, &common] {
       const EvaluateOptions options = parse(*words);
-      if (!words->json.empty() && words->json != "-") check_text_file_target(words->json);
+      if (!words->json.empty() && words->json != "-") {
+        std::vector<std::filesystem::path> inputs = {options.model};
+        for (const auto& [name, file] : options.data) inputs.push_back(file);
+        check_text_file_target(words->json, inputs);
+      }
       apply_threads(common);
       const EvaluateResult result = evaluate(options, progress_bar(common.quiet));
       clear_progress_bar();

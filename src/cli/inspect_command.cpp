@@ -58,7 +58,8 @@ void add_inspect(CLI::App& app, Common& common, Action& action) {
     action = [words, &common] {
       apply_threads(common);
       const InspectResult result =
-          inspect(words->base, words->unlearned, progress_bar(common.quiet));
+          inspect(parse_path("--base", words->base), parse_path("--unlearned", words->unlearned),
+                  progress_bar(common.quiet));
       clear_progress_bar();
       if (words->json) {
         std::cout << result.to_json().dump(1) << "\n";

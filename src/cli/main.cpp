@@ -44,6 +44,13 @@ int run(int argc, char** argv) {
     command->add_flag("-q,--quiet", common.quiet, "errors alone");
     command->add_flag("-v,--verbose", common.verbose, "say more");
   }
+  if (argc > 1 && argv[1][0] != '-') {
+    // CLI11 would say only that a subcommand is required.
+    const auto named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
+    if (app.get_subcommands(named).empty()) {
+      throw UsageError("unknown subcommand " + quote(argv[1]) + " (see --help)");
+    }
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

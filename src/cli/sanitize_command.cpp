@@ -29,8 +29,11 @@ OtherPolicy parse_other(const std::string& text) {
 
 SanitizeOptions parse(const Words& words) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  SanitizeOptions options{.base = words.base, .unlearned = words.unlearned, .out = words.out};
-  options.retain.assign(words.retain.begin(), words.retain.end());
+  SanitizeOptions options{.base = parse_path("--base", words.base),
+                          .unlearned = parse_path("--unlearned", words.unlearned),
+                          .out = parse_path("--out", words.out)};
+  for (const std::string& file : words.retain)
+    options.retain.push_back(parse_path("--retain", file));
   options.strength = parse_number("--strength", words.strength, 0, 1e12);
   options.energy = parse_number("--energy", words.energy, 0, 1);
   if (options.energy == 0) throw UsageError("--energy 0: expected a number above 0, at most 1");

@@ -10,7 +10,7 @@
 
 namespace sagesan::cli {
 
-void add_tokenize(CLI::App& app, Common&, Action& action) {
+void add_tokenize(CLI::App& app, Common& common, Action& action) {
   CLI::App* command = app.add_subcommand("tokenize", "print the token ids, one JSON line a record");
   struct Words {
     std::string model, data, fields, max_length;
@@ -28,16 +28,22 @@ void add_tokenize(CLI::App& app, Common&, Action& action) {
       ->type_name("A,B");
   command->add_option("--max-length", words->max_length, "tokens of one text; not cut where absent")
       ->type_name("N");
-  command->callback([words, &action] {
-    action = [words] {
+  command->callback([words, &common, &action] {
+    action = [words, &common] {
       int64_t max_length = std::numeric_limits<int64_t>::max();
       if (!words->max_length.empty())
         max_length = parse_integer("--max-length", words->max_length, 1, max_length);
       const std::vector<std::string> fields = split_list("--retain-fields", words->fields);
-      if (!std::filesystem::is_directory(words->model))
-        throw InputError(words->model, "no such directory");
-      const std::optional<Tokenizer> tokenizer = find_tokenizer(words->model);
-      for (const Record& record : read_records(words->data, {.fields = fields})) {
+      const std::filesystem::path model = parse_path("--model", words->model);
+      const std::filesystem::path data = parse_path("--data", words->data);
+      if (!std::filesystem::is_directory(model))
+        throw InputError(model.string(), "no such directory");
+      const std::optional<Tokenizer> tokenizer = find_tokenizer(model);
+      const Progress progress = progress_bar(common.quiet);
+      const std::vector<Record> records = read_records(data, {.fields = fields});
+      double done = 0;
+      for (const Record& record : records) {
+        progress("tokenize", done++, static_cast<double>(records.size()));
         const EncodedText text =
             encode_record(tokenizer ? &*tokenizer : nullptr, record, max_length);
         Json line = {{"ids", text.ids}};

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "sagesan/support/error.h"
+#include "sagesan/support/memory.h"
 
 namespace sagesan {
 namespace {
@@ -59,6 +60,7 @@ std::vector<TextScore> score_texts(const ModelConfiguration& model, const Checkp
   for (int64_t layer = 0; layer < model.layers; ++layer) {
     if (progress) progress("layers", static_cast<double>(layer), static_cast<double>(model.layers));
     decoder.run_layer(layer, hidden, batch, {}, true, nullptr);
+    release_free_memory();
   }
   decoder.run_final_norm(hidden, {}, nullptr);
 

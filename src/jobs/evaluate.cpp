@@ -16,7 +16,9 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
   std::optional<Tokenizer> tokenizer;
   preflight.check([&] { device = parse_device(options.device); });
   const bool opened = preflight.check([&] { checkpoint = Checkpoint::open(options.model); });
-  const bool known = preflight.check([&] { model = read_configuration(options.model); });
+  // A missing directory is one problem, not two.
+  const bool known = std::filesystem::is_directory(options.model) &&
+                     preflight.check([&] { model = read_configuration(options.model); });
   if (opened && known) preflight.check([&] { check_parameters(model, checkpoint); });
   const bool text = preflight.check([&] { tokenizer = find_tokenizer(options.model); });
 

@@ -1,5 +1,7 @@
 #include "sagesan/jobs/preflight.h"
 
+#include <filesystem>
+
 namespace sagesan {
 
 bool Preflight::check(const std::function<void()>& step) {
@@ -9,8 +11,12 @@ bool Preflight::check(const std::function<void()>& step) {
   } catch (const Error& error) {
     problems_.emplace_back(error.what());
     if (!code_) code_ = error.code();
-    return false;
+  } catch (const std::filesystem::filesystem_error& error) {
+    const IoError converted(error.path1().string(), error.code().message());
+    problems_.emplace_back(converted.what());
+    if (!code_) code_ = converted.code();
   }
+  return false;
 }
 
 void Preflight::finish() const {

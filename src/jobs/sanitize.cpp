@@ -10,6 +10,7 @@
 #include "sagesan/checkpoint/writer.h"
 #include "sagesan/sanitize/rules.h"
 #include "sagesan/support/error.h"
+#include "sagesan/support/memory.h"
 #include "sagesan/support/output_directory.h"
 #include "sanitize_inputs.h"
 
@@ -82,7 +83,7 @@ void SanitizeRun::observe(Site site, const Tensor& x) {
           .first->second.add(x);
     }
   } catch (const Error& error) {
-    throw Error(error.code(), site.name() + ": " + error.what());
+    throw InputError(options_.base.string(), site.name() + ": " + error.what());
   }
 }
 
@@ -214,6 +215,7 @@ void SanitizeRun::run() {
       for (const Site& site : plan_.sites) {
         if (site.layer == layer) solve_site(site);
       }
+      release_free_memory();
     }
     if (final_norm) {
       decoder_.run_final_norm(hidden, plan_.sites, observer);

@@ -19,6 +19,13 @@ void check_same_model(const ModelConfiguration& base, const ModelConfiguration& 
   if (base.tied_head != unlearned.tied_head) differ("tie_word_embeddings");
 }
 
+std::vector<std::filesystem::path> all_inputs(const SanitizeOptions& options) {
+  std::vector<std::filesystem::path> inputs = options.retain;
+  inputs.push_back(options.base);
+  inputs.push_back(options.unlearned);
+  return inputs;
+}
+
 void check_space(const SanitizeOptions& options, uint64_t bytes) {
   std::error_code ignored;
   const auto parent = std::filesystem::absolute(options.out).lexically_normal().parent_path();
@@ -37,7 +44,9 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
   const bool base = preflight.check([&] { inputs.base = Checkpoint::open(options.base); });
   const bool unlearned =
       preflight.check([&] { inputs.unlearned = Checkpoint::open(options.unlearned); });
-  const bool model = preflight.check([&] { inputs.model = read_configuration(options.base); });
+  // A missing directory is one problem, not two.
+  const bool model = std::filesystem::is_directory(options.base) &&
+                     preflight.check([&] { inputs.model = read_configuration(options.base); });
   if (base && model) preflight.check([&] { check_parameters(inputs.model, inputs.base); });
   if (unlearned && model) {
     preflight.check(
@@ -56,12 +65,11 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
     });
   }
   preflight.check([&] {
-    OutputDirectory::check(options.out, {options.base, options.unlearned}, options.overwrite,
-                           kReportName);
+    OutputDirectory::check(options.out, all_inputs(options), options.overwrite, kReportName);
     if (unlearned) check_space(options, inputs.unlearned.bytes());
   });
   if (!options.report.empty()) {
-    preflight.check([&] { check_text_file_target(options.report); });
+    preflight.check([&] { check_text_file_target(options.report, all_inputs(options)); });
   }
   preflight.finish();
   return inputs;

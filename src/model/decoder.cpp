@@ -52,10 +52,16 @@ void TokenBatch::add(const std::vector<int64_t>& text) {
 Decoder::Decoder(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device)
     : model_(model), checkpoint_(checkpoint), device_(device), rope_(model.rope, device) {}
 
+Tensor Decoder::to_compute(const Tensor& values, const StoredTensor& stored) const {
+  Tensor result = values.to(device_, at::kFloat);
+  check_finite(result, stored);
+  return result;
+}
+
 Tensor Decoder::weight(const std::string& name) const {
   const StoredTensor stored = checkpoint_.find(name);
   SAGESAN_ASSERT(stored);
-  return load(stored).to(device_, at::kFloat);
+  return to_compute(load(stored), stored);
 }
 
 Decoder::Linear Decoder::linear(const std::string& module, bool bias) const {
@@ -76,7 +82,8 @@ Decoder::Layer Decoder::load_layer(int64_t layer) const {
 }
 
 Tensor Decoder::embed(const TokenBatch& batch) const {
-  return gather_rows(checkpoint_.find(kEmbeddingName), batch.ids).to(device_, at::kFloat);
+  const StoredTensor stored = checkpoint_.find(kEmbeddingName);
+  return to_compute(gather_rows(stored, batch.ids), stored);
 }
 
 Tensor Decoder::normalize(const Tensor& x) const {
@@ -176,8 +183,8 @@ void Decoder::run_final_norm(Tensor& hidden, const std::set<Site>& wanted,
 }
 
 Tensor Decoder::head_rows(int64_t start, int64_t count) const {
-  return load_rows(checkpoint_.find(model_.tied_head ? kEmbeddingName : kHeadName), start, count)
-      .to(device_, at::kFloat);
+  const StoredTensor stored = checkpoint_.find(model_.tied_head ? kEmbeddingName : kHeadName);
+  return to_compute(load_rows(stored, start, count), stored);
 }
 
 }  // namespace sagesan

@@ -9,7 +9,7 @@ namespace {
 
 /// Floats of one block of rows: bounds the memory for vocabularies, and leaves ordinary modules
 /// whole.
-constexpr int64_t kBlockElements = int64_t{1} << 22;
+constexpr int64_t kBlockElements = int64_t{1} << 20;
 
 double weighted_squares(const Tensor& m, const Tensor& weights) {
   return (m.to(at::kDouble).pow(2) * weights.to(m.device())).sum().item<double>();
@@ -87,7 +87,7 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, at::Device devic
     const int64_t count = std::min(step, rows - start);
     const auto read = [&](const StoredTensor& stored) {
       Tensor values = (matrix ? load_rows(stored, start, count) : load(stored)).to(device);
-      if (!all_finite(values)) throw InputError(stored.where(), "holds NaN or infinity");
+      check_finite(values, stored);
       return values;
     };
     const Tensor stored = read(update.unlearned);

@@ -15,11 +15,9 @@ void throw_errno(const std::string& where, const std::string& action) {
   throw IoError(where, fmt::format("{}: {}", action, std::strerror(errno)));
 }
 
-std::string quote(std::string_view text) {
-  constexpr size_t kLongest = 200;
-  std::string result = "'";
-  size_t position = 0;
-  while (position < text.size() && position < kLongest) {
+std::string printable(std::string_view text) {
+  std::string result;
+  for (size_t position = 0; position < text.size();) {
     const Utf8Character character = decode_utf8(text, position);
     if (!character.valid) {
       result += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[position]));
@@ -30,8 +28,16 @@ std::string quote(std::string_view text) {
     }
     position += character.length;
   }
-  if (position < text.size()) result += fmt::format("... ({} bytes)", text.size());
-  return result + "'";
+  return result;
+}
+
+std::string quote(std::string_view text) {
+  constexpr size_t kLongest = 200;
+  if (text.size() <= kLongest) return "'" + printable(text) + "'";
+  size_t end = kLongest;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
+    --end;  // whole characters
+  return fmt::format("'{}... ({} bytes)'", printable(text.substr(0, end)), text.size());
 }
 
 void assertion_failed(const char* expression, const char* file, int line) {

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <utility>
 #include <vector>
 
@@ -135,13 +136,38 @@ void replace_text_file(const std::filesystem::path& path, std::string_view text)
   partial += fmt::format(".{}.partial", ::getpid());
   try {
     write_text_file(partial, text);
-    std::filesystem::rename(partial, path);
-  } catch (const std::filesystem::filesystem_error& error) {
-    throw IoError(path.string(), "cannot replace: " + error.code().message());
+    if (::rename(partial.c_str(), path.c_str()) != 0) throw_errno(path.string(), "cannot replace");
+  } catch (...) {
+    ::unlink(partial.c_str());
+    throw;
   }
 }
 
-void check_text_file_target(const std::filesystem::path& path) {
+void check_outside(const std::filesystem::path& output,
+                   const std::vector<std::filesystem::path>& inputs) {
+  const auto is_inside = [](const std::filesystem::path& inner,
+                            const std::filesystem::path& outer) {
+    return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first ==
+           outer.end();
+  };
+  const auto resolve = [](const std::filesystem::path& path) {
+    std::error_code ignored;
+    const auto resolved = std::filesystem::weakly_canonical(path, ignored);
+    return resolved.has_filename() ? resolved : resolved.parent_path();  // without a trailing slash
+  };
+  const auto target = resolve(output);
+  for (const std::filesystem::path& input : inputs) {
+    const auto source = resolve(input);
+    if (is_inside(target, source) || is_inside(source, target)) {
+      throw InputError(output.string(), fmt::format("the output must lie outside the input {}",
+                                                    printable(input.string())));
+    }
+  }
+}
+
+void check_text_file_target(const std::filesystem::path& path,
+                            const std::vector<std::filesystem::path>& inputs) {
+  check_outside(path, inputs);
   if (std::filesystem::is_directory(path))
     throw IoError(path.string(), "is a directory, expected a file name");
   const std::filesystem::path parent = std::filesystem::absolute(path).parent_path();

@@ -60,6 +60,7 @@ class StrictHandler : public nlohmann::json_sax<Json> {
                    const nlohmann::detail::exception& error) override {
     // The library's text repeats bytes of the file: keep its last clause alone, escaped.
     std::string reason = error.what();
+    reason = reason.substr(0, reason.find("; last read"));
     if (const size_t colon = reason.rfind(": "); colon != std::string::npos) {
       reason = reason.substr(colon + 2);
     }

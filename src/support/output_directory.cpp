@@ -20,6 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kExists = "exists already; choose another --out or pass --overwrite";
+
 /// "dir/out/" and "dir/out" are one target; "." and ".." have no name to build a sibling from.
 fs::path without_trailing_slash(const fs::path& path) {
   const fs::path full = fs::absolute(path).lexically_normal();
@@ -28,10 +30,6 @@ fs::path without_trailing_slash(const fs::path& path) {
 
 fs::path beside(const fs::path& target, const char* ending) {
   return target.parent_path() / fmt::format(".{}{}", target.filename().string(), ending);
-}
-
-bool is_inside(const fs::path& inner, const fs::path& outer) {
-  return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
 }
 
 void sync_directory(const fs::path& path) {
@@ -58,22 +56,14 @@ void OutputDirectory::check(const fs::path& given, const std::vector<fs::path>& 
                             bool overwrite, const std::string& marker) {
   const fs::path target = without_trailing_slash(given);
   std::error_code ignored;
-  const fs::path resolved = fs::weakly_canonical(target, ignored);
-  for (const fs::path& input : inputs) {
-    const fs::path source = fs::weakly_canonical(input, ignored);
-    if (is_inside(resolved, source) || is_inside(source, resolved)) {
-      throw InputError(given.string(),
-                       fmt::format("the output must lie outside the input {}", input.string()));
-    }
-  }
   const fs::path parent = target.parent_path();
   if (!fs::is_directory(parent, ignored))
     throw IoError(parent.string(), "no such directory to write the output into");
   if (::access(parent.c_str(), W_OK | X_OK) != 0)
     throw_errno(parent.string(), "cannot write into the output's directory");
+  check_outside(given, inputs);
   if (!fs::exists(fs::symlink_status(target, ignored))) return;
-  if (!overwrite)
-    throw InputError(given.string(), "exists already; choose another --out or pass --overwrite");
+  if (!overwrite) throw InputError(given.string(), kExists);
   if (!fs::is_directory(fs::symlink_status(target, ignored)) ||
       !fs::is_regular_file(target / marker, ignored)) {
     throw InputError(
@@ -97,6 +87,7 @@ OutputDirectory::OutputDirectory(fs::path target, bool overwrite,
     } else {
       notice("restoring the output that an interrupted run moved away: " + target_.string());
       rename_plainly(old, target_);
+      if (!overwrite_) throw InputError(target_.string(), kExists);
     }
   }
   if (::mkdir(partial_.c_str(), 0777) != 0 && errno != EEXIST)

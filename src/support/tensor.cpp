@@ -87,6 +87,11 @@ std::span<const std::byte> tensor_bytes(const Tensor& tensor) {
 
 bool all_finite(const Tensor& tensor) { return at::isfinite(tensor).all().item<bool>(); }
 
+void check_finite(const Tensor& values, const StoredTensor& stored) {
+  if (all_finite(values)) return;
+  throw InputError(stored.where(), "holds NaN or infinity: the weights are not finite");
+}
+
 double to_double(const Tensor& tensor) { return tensor.to(at::kDouble).item<double>(); }
 
 double squared_norm(const Tensor& tensor) {

@@ -62,6 +62,8 @@ class Decoder {
     Tensor cos, sin;  ///< [count, rotated / 2]
   };
 
+  /// In float32 on the device; throws where a value is not finite.
+  Tensor to_compute(const Tensor& values, const StoredTensor& stored) const;
   Tensor weight(const std::string& name) const;
   Linear linear(const std::string& module, bool bias) const;
   Layer load_layer(int64_t layer) const;

@@ -17,6 +17,13 @@ enum class ExitCode : int {
   kInterrupted = 130,
 };
 
+/// `text` from a stranger, safe on a terminal: control characters, bidirectional overrides and
+/// invalid UTF-8 are shown as escapes.
+std::string printable(std::string_view text);
+
+/// The same in single quotes, cut at 200 bytes.
+std::string quote(std::string_view text);
+
 /// A failure that a user can do something about. `what()` is one printable line, unless several
 /// problems were collected by the preflight (then one line each).
 class Error : public std::runtime_error {
@@ -37,13 +44,13 @@ struct UsageError : Error {
 /// tensor, line or key; `message` says what was found, what was expected and the remedy.
 struct InputError : Error {
   InputError(const std::string& where, const std::string& message)
-      : Error(ExitCode::kBadInput, where + ": " + message) {}
+      : Error(ExitCode::kBadInput, printable(where) + ": " + message) {}
 };
 
 /// The operating system refused (exit 4): disk full, permission, a missing directory.
 struct IoError : Error {
   IoError(const std::string& where, const std::string& message)
-      : Error(ExitCode::kInputOutput, where + ": " + message) {}
+      : Error(ExitCode::kInputOutput, printable(where) + ": " + message) {}
 };
 
 /// Stopped by a signal (exit 130).
@@ -53,10 +60,6 @@ struct Interrupted : Error {
 
 /// Throws `IoError` for the current `errno`: "<where>: <action>: <strerror>".
 [[noreturn]] void throw_errno(const std::string& where, const std::string& action);
-
-/// `text` from a stranger in single quotes, safe on a terminal: control characters, bidirectional
-/// overrides and invalid UTF-8 are shown as escapes, long texts are cut at 200 bytes.
-std::string quote(std::string_view text);
 
 /// Aborts with the place of a broken invariant: a bug, never a user's mistake.
 [[noreturn]] void assertion_failed(const char* expression, const char* file, int line);

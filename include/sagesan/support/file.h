@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace sagesan {
 
@@ -66,9 +67,13 @@ std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes
 void write_text_file(const std::filesystem::path& path, std::string_view text);
 /// The same, but an existing file is replaced at once or not at all.
 void replace_text_file(const std::filesystem::path& path, std::string_view text);
-/// Throws `IoError` where `replace_text_file` would fail: no such directory, no permission, a
-/// directory.
-void check_text_file_target(const std::filesystem::path& path);
+/// Throws `IoError` where `replace_text_file` would fail (no such directory, no permission, a
+/// directory) and `InputError` where it would touch one of `inputs`.
+void check_text_file_target(const std::filesystem::path& path,
+                            const std::vector<std::filesystem::path>& inputs);
+/// Throws `InputError` where `output` is, holds or lies in one of `inputs`, links followed.
+void check_outside(const std::filesystem::path& output,
+                   const std::vector<std::filesystem::path>& inputs);
 
 /// What a file that is not what was expected really is, by its first bytes: "a git-LFS pointer",
 /// "a zip archive", ...; empty where unknown.

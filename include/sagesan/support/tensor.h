@@ -80,6 +80,9 @@ std::span<const std::byte> tensor_bytes(const Tensor& tensor);
 /// Whether every element is finite.
 bool all_finite(const Tensor& tensor);
 
+/// Throws `InputError` naming the stored tensor where `values`, read from it, are not all finite.
+void check_finite(const Tensor& values, const StoredTensor& stored);
+
 /// `tensor` as one number in float64.
 double to_double(const Tensor& tensor);
 

@@ -1,0 +1,180 @@
+#include "sagesan/checkpoint/checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "helpers/files.h"
+
+namespace sagesan {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::expect_input_error;
+using testing::safetensors;
+using testing::write_file;
+
+/// A file with one-byte tensors of these names.
+std::string shard(const std::vector<std::string>& names) {
+  std::string header;
+  for (size_t i = 0; i < names.size(); ++i) {
+    header += (i == 0 ? "" : ",") + ("\"" + names[i]) + R"(":{"dtype":"U8","shape":[1],)" +
+              "\"data_offsets\":[" + std::to_string(i) + "," + std::to_string(i + 1) + "]}";
+  }
+  return safetensors("{" + header + "}", std::string(names.size(), 'd'));
+}
+
+class CheckpointTest : public ::testing::Test {
+ protected:
+  void put(const std::string& name, const std::string& content) {
+    write_file(root_ / name, content);
+  }
+  void put_index(const std::string& weight_map) {
+    put("model.safetensors.index.json", R"({"metadata":{},"weight_map":)" + weight_map + "}");
+  }
+  std::string index() const { return (root_ / "model.safetensors.index.json").string(); }
+  void refuse(const std::string& where, const std::string& fragment) {
+    expect_input_error([&] { Checkpoint::open(root_.path()); }, where, fragment);
+  }
+
+  testing::TemporaryDirectory root_;
+};
+
+TEST_F(CheckpointTest, SingleFile) {
+  put("model.safetensors", shard({"b", "a"}));
+  const Checkpoint checkpoint = Checkpoint::open(root_.path());
+  ASSERT_EQ(checkpoint.shards().size(), 1U);
+  ASSERT_EQ(checkpoint.tensors().size(), 2U);
+  EXPECT_EQ(checkpoint.tensors()[0].info->name, "b");
+  ASSERT_TRUE(checkpoint.find("a"));
+  EXPECT_EQ(checkpoint.find("a").where(), (root_ / "model.safetensors").string() + ": tensor 'a'");
+  EXPECT_FALSE(checkpoint.find("c"));
+  EXPECT_EQ(checkpoint.bytes(), fs::file_size(root_ / "model.safetensors"));
+}
+
+TEST_F(CheckpointTest, Shards) {
+  put("model-1.safetensors", shard({"a", "b"}));
+  put("model-2.safetensors", shard({"c"}));
+  put("unlisted.safetensors", "not read");
+  put_index(R"({"c":"model-2.safetensors","a":"model-1.safetensors","b":"model-1.safetensors"})");
+  const Checkpoint checkpoint = Checkpoint::open(root_.path());
+  ASSERT_EQ(checkpoint.shards().size(), 2U);
+  ASSERT_EQ(checkpoint.tensors().size(), 3U);
+  EXPECT_EQ(checkpoint.tensors()[2].info->name, "c");
+  EXPECT_EQ(checkpoint.find("c").file->path().filename(), "model-2.safetensors");
+}
+
+TEST_F(CheckpointTest, LinksAsInTheHubCacheAreFollowed) {
+  const testing::TemporaryDirectory blobs;
+  write_file(blobs / "0123", shard({"a"}));
+  fs::create_symlink(blobs / "0123", root_ / "model.safetensors");
+  EXPECT_TRUE(Checkpoint::open(root_.path()).find("a"));
+}
+
+TEST_F(CheckpointTest, DirectoryThatIsNone) {
+  expect_input_error([&] { Checkpoint::open(root_ / "missing"); }, (root_ / "missing").string(),
+                     "no such directory");
+  put("file", "");
+  expect_input_error([&] { Checkpoint::open(root_ / "file"); }, (root_ / "file").string(),
+                     "is no directory; expected a checkpoint directory");
+}
+
+TEST_F(CheckpointTest, WithoutWeights) {
+  refuse(root_.path().string(), "no model.safetensors or model.safetensors.index.json");
+}
+
+TEST_F(CheckpointTest, OtherKindsOfCheckpointsAreNamed) {
+  put("pytorch_model.bin", "");
+  refuse(root_.path().string(), "it holds a PyTorch pickle checkpoint");
+  put("adapter_config.json", "");
+  refuse(root_.path().string(), "it holds a PEFT adapter");
+}
+
+TEST_F(CheckpointTest, SingleFileAndIndexTogether) {
+  put("model.safetensors", shard({"a"}));
+  put_index(R"({"a":"model.safetensors"})");
+  refuse(root_.path().string(),
+         "holds both model.safetensors and model.safetensors.index.json: remove the stale one");
+}
+
+TEST_F(CheckpointTest, IndexThatEscapesTheDirectory) {
+  for (const char* file : {"../model.safetensors", "/etc/passwd", "sub/model.safetensors", "..",
+                           ".", "", "a\\u0000b"}) {
+    put_index(std::string(R"({"a":")") + file + "\"}");
+    refuse(index(), "is no file name inside the directory");
+  }
+}
+
+TEST_F(CheckpointTest, MissingShard) {
+  put_index(R"({"a":"model-1.safetensors"})");
+  refuse((root_ / "model-1.safetensors").string(), "no such file");
+}
+
+TEST_F(CheckpointTest, ShardNamesAreEscapedInMessages) {
+  put_index(R"({"a":"x\n\u001b[31mred.safetensors"})");
+  refuse(root_.path().string(), "no such file");
+}
+
+TEST_F(CheckpointTest, ShardThatIsADirectory) {
+  fs::create_directory(root_ / "model-1.safetensors");
+  put_index(R"({"a":"model-1.safetensors"})");
+  refuse((root_ / "model-1.safetensors").string(), "is a directory, expected a file");
+}
+
+TEST_F(CheckpointTest, TensorInTwoShards) {
+  put("model-1.safetensors", shard({"a", "b"}));
+  put("model-2.safetensors", shard({"b"}));
+  put_index(R"({"a":"model-1.safetensors","b":"model-2.safetensors"})");
+  refuse((root_ / "model-2.safetensors").string(),
+         "tensor 'b' stands in " + (root_ / "model-1.safetensors").string() + " too");
+}
+
+TEST_F(CheckpointTest, TensorInNoShard) {
+  put("model-1.safetensors", shard({"a"}));
+  put_index(R"({"a":"model-1.safetensors","b":"model-1.safetensors"})");
+  refuse(index(), "tensor 'b' is not in 'model-1.safetensors'");
+}
+
+TEST_F(CheckpointTest, TensorInAnotherShard) {
+  put("model-1.safetensors", shard({"a"}));
+  put("model-2.safetensors", shard({"b", "c"}));
+  put_index(R"({"a":"model-1.safetensors","b":"model-1.safetensors","c":"model-2.safetensors"})");
+  refuse(index(), "tensor 'b' is not in 'model-1.safetensors'");
+}
+
+TEST_F(CheckpointTest, TensorThatIsNotListed) {
+  put("model-1.safetensors", shard({"a", "b"}));
+  put_index(R"({"a":"model-1.safetensors"})");
+  refuse((root_ / "model-1.safetensors").string(),
+         "tensor 'b': not listed in model.safetensors.index.json");
+}
+
+TEST_F(CheckpointTest, IndexOfWrongTypes) {
+  put("model.safetensors.index.json", "[]");
+  refuse(index(), "expected a JSON object, found array");
+  put("model.safetensors.index.json", "{}");
+  refuse(index(), "key 'weight_map': missing");
+  put_index("[]");
+  refuse(index(), "key 'weight_map': expected tensor names and files");
+  put_index("{}");
+  refuse(index(), "key 'weight_map': expected tensor names and files");
+  put_index(R"({"a":1})");
+  refuse(index(), "key 'weight_map': 'a': expected a file name");
+  put_index(R"({"a":null})");
+  refuse(index(), "key 'weight_map': 'a': expected a file name");
+  put_index(R"({"a":"x","a":"x"})");
+  refuse(index(), "the key 'a' stands twice in one object");
+  put("model.safetensors.index.json", "{");
+  refuse(index(), "not valid JSON at byte 2");
+}
+
+TEST_F(CheckpointTest, BrokenShardNamesTheShard) {
+  put("model-1.safetensors", "abc");
+  put_index(R"({"a":"model-1.safetensors"})");
+  refuse((root_ / "model-1.safetensors").string(), "too short for a safetensors file");
+}
+
+}  // namespace
+}  // namespace sagesan

@@ -1,0 +1,49 @@
+// Signals: exit code 130, nothing left.
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+#include "cli/cli_fixture.h"
+
+namespace sagesan {
+namespace {
+
+using std::chrono::milliseconds;
+using testing::Program;
+using testing::RunResult;
+using testing::TinyModel;
+
+class Interrupt : public testing::CliTest, public ::testing::WithParamInterface<int> {};
+
+TEST_P(Interrupt, LeavesNothing) {
+  TinyModel model;
+  model.layers = 30;
+  model.hidden = 64;
+  model.intermediate = 128;
+  make_pair(model);
+  testing::write_file(retain(), testing::tiny_records(100, 256, model.vocabulary));
+  const auto before = testing::snapshot(root_.path());
+  Program program(sanitize());
+  // Once the output is being written the long part has begun.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!std::filesystem::exists(root_ / ".out.partial") &&
+         std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  ASSERT_EQ(::kill(program.pid(), GetParam()), 0);
+  const RunResult run = program.wait();
+  EXPECT_EQ(run.signal, 0);
+  EXPECT_EQ(run.code, 130) << run.out << run.err;
+  EXPECT_EQ(run.err, "sagesan: error: interrupted; no output was written\n");
+  EXPECT_EQ(run.out, "");
+  EXPECT_TRUE(testing::snapshot(root_.path()) == before);
+}
+
+INSTANTIATE_TEST_SUITE_P(Signals, Interrupt, ::testing::Values(SIGINT, SIGTERM));
+
+}  // namespace
+}  // namespace sagesan

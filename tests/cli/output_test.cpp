@@ -1,0 +1,86 @@
+// Where the output goes: what is refused, and what a refusal leaves alone.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <string>
+
+#include "cli/cli_fixture.h"
+
+namespace sagesan {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Arguments;
+using testing::write_file;
+
+class Output : public testing::CliTest {
+ protected:
+  Output() { make_pair(); }
+  Arguments to(const fs::path& target, const Arguments& more = {}) const {
+    return testing::joined({"sanitize", "--base", base(), "--unlearned", unlearned(), "--retain",
+                            retain(), "--device", "cpu", "--threads", "1", "--out", target},
+                           more);
+  }
+};
+
+TEST_F(Output, ExistingWithoutOverwrite) {
+  fs::create_directory(out());
+  write_file(out() / "sagesan_report.json", "{}");
+  refuse(sanitize(), 3, {out().string() + ": exists already", "--overwrite"});
+}
+
+TEST_F(Output, OverwriteOnlyWhatSagesanWrote) {
+  fs::create_directory(out());
+  write_file(out() / "thesis.tex", "years of work");
+  refuse(sanitize({"--overwrite"}), 3, {out().string() + ": holds no sagesan_report.json"});
+}
+
+TEST_F(Output, InsideEqualToOrLinkedToAnInput) {
+  const std::string reason = "the output must lie outside the input ";
+  refuse(to(base() / "out"), 3, {reason + base().string()});
+  write_file(unlearned() / "sagesan_report.json", "{}");
+  refuse(to(unlearned(), {"--overwrite"}), 3, {reason + unlearned().string()});
+  fs::create_directory_symlink(base(), root_ / "link");
+  refuse(to(root_ / "link/out"), 3, {reason + base().string()});
+  write_file(root_ / "sagesan_report.json", "{}");
+  refuse(to(root_.path(), {"--overwrite"}), 3, {reason});
+}
+
+TEST_F(Output, OverwriteDoesNotRemoveARetainFileInside) {
+  fs::create_directory(out());
+  write_file(out() / "sagesan_report.json", "{}");
+  write_file(out() / "retain.jsonl", testing::read_file(retain()));
+  refuse({"sanitize", "--base", base(), "--unlearned", unlearned(), "--retain",
+          out() / "retain.jsonl", "--out", out(), "--device", "cpu", "--overwrite"},
+         3, {out().string(), "the output must lie outside the input"});
+}
+
+TEST_F(Output, ReportNeverReplacesAnInput) {
+  refuse(sanitize({"--report", retain()}), 3, {retain().string()});
+}
+
+TEST_F(Output, ReportNeverReplacesAFileOfTheBase) {
+  refuse(sanitize({"--report", base() / "config.json"}), 3, {(base() / "config.json").string()});
+}
+
+TEST_F(Output, EvaluationNeverReplacesAnInput) {
+  refuse({"evaluate", "--model", base(), "--data", "a=" + retain().string(), "--device", "cpu",
+          "--json", retain()},
+         3, {retain().string()});
+}
+
+TEST_F(Output, MissingParent) {
+  refuse(to(root_ / "none/out"), 4, {(root_ / "none").string() + ": no such directory"});
+}
+
+TEST_F(Output, ParentThatIsAFile) {
+  refuse(to(retain() / "out"), 4, {retain().string(), "no such directory"});
+}
+
+TEST_F(Output, MissingDirectoryOfTheReport) {
+  refuse(sanitize({"--report", root_ / "none/r.json"}), 4,
+         {(root_ / "none").string() + ": no such directory"});
+}
+
+}  // namespace
+}  // namespace sagesan

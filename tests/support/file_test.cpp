@@ -1,0 +1,183 @@
+#include "sagesan/support/file.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <string>
+#include <vector>
+
+#include "helpers/files.h"
+
+namespace sagesan {
+namespace {
+
+using testing::expect_input_error;
+using testing::expect_io_error;
+using testing::TemporaryDirectory;
+
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
+
+std::string read_part(const InputFile& file, uint64_t offset, size_t size) {
+  std::string part(size, '\0');
+  file.read(offset, std::as_writable_bytes(std::span(part)));
+  return part;
+}
+
+TEST(InputFile, ReadsAnyPart) {
+  const TemporaryDirectory directory;
+  testing::write_file(directory / "a", "0123456789");
+  const InputFile file(directory / "a");
+  EXPECT_EQ(file.size(), 10U);
+  EXPECT_EQ(read_part(file, 0, 10), "0123456789");
+  EXPECT_EQ(read_part(file, 7, 3), "789");
+  EXPECT_EQ(read_part(file, 10, 0), "");
+}
+
+TEST(InputFile, PastTheEndIsTruncated) {
+  const TemporaryDirectory directory;
+  testing::write_file(directory / "a", "0123456789");
+  const InputFile file(directory / "a");
+  expect_input_error([&] { read_part(file, 8, 5); }, (directory / "a").string(),
+                     "truncated: ends at byte 10, 3 more expected");
+}
+
+TEST(InputFile, CutShortAfterOpeningIsAnErrorAndNoSignal) {
+  const TemporaryDirectory directory;
+  testing::write_file(directory / "a", std::string(10000, 'x'));
+  const InputFile file(directory / "a");
+  std::filesystem::resize_file(directory / "a", 100);
+  expect_input_error([&] { read_part(file, 0, 10000); }, (directory / "a").string(),
+                     "truncated: ends at byte 100, 9900 more expected");
+}
+
+TEST(InputFile, WhatIsNoRegularFileIsRefused) {
+  const TemporaryDirectory directory;
+  expect_input_error([&] { InputFile(directory / "missing"); }, (directory / "missing").string(),
+                     "no such file");
+  expect_input_error([&] { InputFile(directory.path()); }, directory.path().string(),
+                     "is a directory, expected a file");
+  expect_input_error([&] { InputFile("/dev/null"); }, "/dev/null", "is no regular file");
+  // Must not wait for a writer.
+  ASSERT_EQ(::mkfifo((directory / "fifo").c_str(), 0600), 0);
+  expect_input_error([&] { InputFile(directory / "fifo"); }, (directory / "fifo").string(),
+                     "is no regular file");
+}
+
+TEST(InputFile, UnusablePathIsAnIoError) {
+  const TemporaryDirectory directory;
+  std::filesystem::create_symlink("loop", directory / "loop");
+  expect_io_error([&] { InputFile(directory / "loop"); }, (directory / "loop").string(),
+                  "cannot open: Too many levels of symbolic links");
+}
+
+TEST(InputFile, NamesOfStrangersAreEscaped) {
+  expect_input_error([] { InputFile("/tmp/x\n\x1B[31m.safetensors"); }, "/tmp/x", "no such file");
+}
+
+TEST(OutputFile, WritesInAnyOrder) {
+  const TemporaryDirectory directory;
+  OutputFile file(directory / "a", 6);
+  file.write(3, bytes_of("def"));
+  file.write(0, bytes_of("abc"));
+  file.finish();
+  EXPECT_EQ(testing::read_file(directory / "a"), "abcdef");
+}
+
+TEST(OutputFile, NeverReplacesAFile) {
+  const TemporaryDirectory directory;
+  testing::write_file(directory / "a", "old");
+  expect_io_error([&] { OutputFile(directory / "a", 3); }, (directory / "a").string(),
+                  "cannot create: File exists");
+  std::filesystem::create_symlink("elsewhere", directory / "link");
+  expect_io_error([&] { OutputFile(directory / "link", 3); }, (directory / "link").string(),
+                  "cannot create: File exists");
+  EXPECT_EQ(testing::read_file(directory / "a"), "old");
+  EXPECT_FALSE(std::filesystem::exists(directory / "elsewhere"));
+}
+
+TEST(OutputFile, MissingDirectory) {
+  const TemporaryDirectory directory;
+  expect_io_error([&] { OutputFile(directory / "none/a", 3); }, (directory / "none/a").string(),
+                  "cannot create: No such file or directory");
+}
+
+TEST(OutputFile, CopiesParts) {
+  const TemporaryDirectory directory;
+  const std::string text = "0123456789";
+  testing::write_file(directory / "source", text);
+  const InputFile source(directory / "source");
+  OutputFile file(directory / "a", 6);
+  file.write(0, bytes_of("ab"));
+  file.copy_from(source, 4, 2, 4);
+  file.finish();
+  EXPECT_EQ(testing::read_file(directory / "a"), "ab4567");
+}
+
+TEST(OutputFile, CopyingASourceThatWasCutShortFails) {
+  const TemporaryDirectory directory;
+  testing::write_file(directory / "source", std::string(1000, 'x'));
+  const InputFile source(directory / "source");
+  std::filesystem::resize_file(directory / "source", 10);
+  OutputFile file(directory / "a", 1000);
+  expect_input_error([&] { file.copy_from(source, 0, 0, 1000); }, (directory / "source").string(),
+                     "truncated: ends at byte 10, 990 more expected");
+}
+
+TEST(OutputFile, FullDeviceIsAnIoError) {
+  // /dev/full exists, so it cannot be created; what it answers is tested through text files.
+  expect_io_error([] { OutputFile("/dev/full", 0); }, "/dev/full", "cannot create: File exists");
+}
+
+TEST(TextFile, RoundTrip) {
+  const TemporaryDirectory directory;
+  write_text_file(directory / "a", "hello\n");
+  EXPECT_EQ(read_text_file(directory / "a", 6), "hello\n");
+  write_text_file(directory / "empty", "");
+  EXPECT_EQ(read_text_file(directory / "empty", 0), "");
+}
+
+TEST(ReplaceTextFile, ReplacesAndLeavesNothingElse) {
+  const TemporaryDirectory directory;
+  replace_text_file(directory / "a", "one");
+  replace_text_file(directory / "a", "two");
+  EXPECT_EQ(testing::snapshot(directory.path()),
+            (std::map<std::string, std::string>{{"a", "two"}}));
+}
+
+TEST(ReplaceTextFile, FailureLeavesNothing) {
+  const TemporaryDirectory directory;
+  std::filesystem::create_directory(directory / "a");
+  expect_io_error([&] { replace_text_file(directory / "a", "one"); }, (directory / "a").string(),
+                  "cannot replace: Is a directory");
+  EXPECT_EQ(testing::snapshot(directory.path()),
+            (std::map<std::string, std::string>{{"a", "(directory)"}}));
+}
+
+TEST(CheckTextFileTarget, NamesWhatIsWrong) {
+  const TemporaryDirectory directory;
+  EXPECT_NO_THROW(check_text_file_target(directory / "report.json", {}));
+  expect_io_error([&] { check_text_file_target(directory.path(), {}); }, directory.path().string(),
+                  "is a directory, expected a file name");
+  expect_io_error([&] { check_text_file_target(directory / "none/report.json", {}); },
+                  (directory / "none").string(), "no such directory");
+  EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
+}
+
+TEST(RecognizeFormat, NamesTheRealFormat) {
+  EXPECT_EQ(recognize_format("version https://git-lfs.github.com/spec/v1\noid"),
+            "a git-LFS pointer (run 'git lfs pull' to get the file itself)");
+  EXPECT_EQ(recognize_format("GGUF\x03"), "a GGUF file (convert it to safetensors)");
+  EXPECT_EQ(recognize_format("PK\x03\x04"),
+            "a zip archive or a PyTorch pickle (save it as safetensors)");
+  EXPECT_EQ(recognize_format("<!DOCTYPE html>"), "an HTML page (the download failed)");
+  EXPECT_EQ(recognize_format("\x1F\x8B\x08"), "gzip-compressed (unpack it first)");
+  EXPECT_EQ(recognize_format("{\"a\""), "");
+  EXPECT_EQ(recognize_format(""), "");
+}
+
+}  // namespace
+}  // namespace sagesan

@@ -1,0 +1,164 @@
+#include "sagesan/support/output_directory.h"
+
+#include <gtest/gtest.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "helpers/files.h"
+
+namespace sagesan {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::expect_input_error;
+using testing::expect_io_error;
+using testing::read_file;
+using testing::snapshot;
+using testing::write_file;
+
+constexpr const char* kMarker = "sagesan_report.json";
+
+class OutputDirectoryTest : public ::testing::Test {
+ protected:
+  fs::path target() const { return root_ / "out"; }
+  fs::path partial() const { return root_ / ".out.partial"; }
+  fs::path moved_away() const { return root_ / ".out.old.partial"; }
+  std::function<void(const std::string&)> notice() {
+    return [this](const std::string& line) { notices_.push_back(line); };
+  }
+  void make_old_output(const fs::path& where) {
+    fs::create_directory(where);
+    write_file(where / kMarker, "{}");
+    write_file(where / "old", "old");
+  }
+
+  testing::TemporaryDirectory root_;
+  std::vector<std::string> notices_;
+};
+
+TEST_F(OutputDirectoryTest, AppearsAtCommitAndNotBefore) {
+  OutputDirectory output(target(), false, notice());
+  write_file(output.path() / "a", "1");
+  EXPECT_FALSE(fs::exists(target()));
+  output.commit();
+  EXPECT_EQ(read_file(target() / "a"), "1");
+  EXPECT_FALSE(fs::exists(partial()));
+  EXPECT_TRUE(notices_.empty());
+}
+
+TEST_F(OutputDirectoryTest, WithoutCommitNothingStays) {
+  {
+    OutputDirectory output(target(), false, notice());
+    write_file(output.path() / "a", "1");
+    fs::create_directory(output.path() / "sub");
+  }
+  EXPECT_TRUE(fs::is_empty(root_.path()));
+}
+
+TEST_F(OutputDirectoryTest, TrailingSlashNamesTheSameTarget) {
+  OutputDirectory output(target() / "", false, notice());
+  EXPECT_EQ(output.path(), partial());
+  output.commit();
+  EXPECT_TRUE(fs::is_directory(target()));
+}
+
+TEST_F(OutputDirectoryTest, OldOutputStaysCompleteUntilTheExchange) {
+  make_old_output(target());
+  const auto old = snapshot(target());
+  OutputDirectory output(target(), true, notice());
+  write_file(output.path() / "new", "new");
+  EXPECT_EQ(snapshot(target()), old);
+  output.commit();
+  EXPECT_EQ(snapshot(root_.path()),
+            (std::map<std::string, std::string>{{"out", "(directory)"}, {"out/new", "new"}}));
+}
+
+TEST_F(OutputDirectoryTest, OldOutputStaysWhereTheRunFails) {
+  make_old_output(target());
+  const auto old = snapshot(root_.path());
+  {
+    OutputDirectory output(target(), true, notice());
+    write_file(output.path() / "new", "new");
+  }
+  EXPECT_EQ(snapshot(root_.path()), old);
+}
+
+TEST_F(OutputDirectoryTest, WhatAppearsMeanwhileIsNotReplaced) {
+  std::optional<OutputDirectory> output;
+  output.emplace(target(), false, notice());
+  make_old_output(target());
+  const auto old = snapshot(target());
+  expect_io_error([&] { output->commit(); }, target().string(),
+                  "appeared while this run was writing; it was not replaced");
+  output.reset();
+  EXPECT_EQ(snapshot(target()), old);
+  EXPECT_FALSE(fs::exists(partial()));
+}
+
+TEST_F(OutputDirectoryTest, LeftoverOfAKilledRunIsRemovedWithANotice) {
+  fs::create_directories(partial() / "sub");
+  write_file(partial() / "model.safetensors", "half");
+  OutputDirectory output(target(), false, notice());
+  ASSERT_EQ(notices_.size(), 1U);
+  EXPECT_EQ(notices_[0], "removing what a killed run left: " + partial().string());
+  EXPECT_TRUE(fs::is_empty(output.path()));
+  output.commit();
+  EXPECT_TRUE(fs::is_empty(target()));
+}
+
+TEST_F(OutputDirectoryTest, OldOutputMovedAwayIsRestored) {
+  make_old_output(moved_away());
+  {
+    OutputDirectory output(target(), true, notice());
+    ASSERT_EQ(notices_.size(), 1U);
+    EXPECT_EQ(notices_[0],
+              "restoring the output that an interrupted run moved away: " + target().string());
+    EXPECT_EQ(read_file(target() / "old"), "old");
+    EXPECT_FALSE(fs::exists(moved_away()));
+  }
+  EXPECT_EQ(read_file(target() / "old"), "old");
+}
+
+TEST_F(OutputDirectoryTest, RestoredOutputIsRefusedAtOnceWithoutOverwrite) {
+  make_old_output(moved_away());
+  // Not hours later, at the commit.
+  EXPECT_THROW(OutputDirectory(target(), false, notice()), Error);
+  EXPECT_EQ(read_file(target() / "old"), "old");
+}
+
+TEST_F(OutputDirectoryTest, OldOutputIsRemovedWhereTheNewOneIsThere) {
+  make_old_output(moved_away());
+  make_old_output(target());
+  const auto now = snapshot(target());
+  {
+    OutputDirectory output(target(), true, notice());
+    ASSERT_EQ(notices_.size(), 1U);
+    EXPECT_EQ(notices_[0], "removing what an earlier run left: " + moved_away().string());
+  }
+  EXPECT_EQ(snapshot(target()), now);
+  EXPECT_FALSE(fs::exists(moved_away()));
+}
+
+TEST_F(OutputDirectoryTest, SecondRunOnTheSameTargetIsRefused) {
+  OutputDirectory first(target(), false, notice());
+  write_file(first.path() / "a", "1");
+  expect_io_error([&] { OutputDirectory(target(), false, notice()); }, target().string(),
+                  "another run of sagesan is writing this output");
+  EXPECT_EQ(read_file(first.path() / "a"), "1");
+  first.commit();
+  EXPECT_EQ(read_file(target() / "a"), "1");
+}
+
+TEST_F(OutputDirectoryTest, PartialThatIsALinkIsNotFollowed) {
+  fs::create_directory(root_ / "precious");
+  write_file(root_ / "precious/a", "1");
+  fs::create_directory_symlink(root_ / "precious", partial());
+  expect_io_error([&] { OutputDirectory(target(), false, notice()); }, partial().string(),
+                  "cannot open");
+  EXPECT_EQ(read_file(root_ / "precious/a"), "1");
+}
+
+}  // namespace
+}  // namespace sagesan
