@@ -56,12 +56,12 @@ void OutputDirectory::check(const fs::path& given, const std::vector<fs::path>& 
                             bool overwrite, const std::string& marker) {
   const fs::path target = without_trailing_slash(given);
   std::error_code ignored;
+  check_outside(given, inputs);
   const fs::path parent = target.parent_path();
   if (!fs::is_directory(parent, ignored))
     throw IoError(parent.string(), "no such directory to write the output into");
   if (::access(parent.c_str(), W_OK | X_OK) != 0)
     throw_errno(parent.string(), "cannot write into the output's directory");
-  check_outside(given, inputs);
   if (!fs::exists(fs::symlink_status(target, ignored))) return;
   if (!overwrite) throw InputError(given.string(), kExists);
   if (!fs::is_directory(fs::symlink_status(target, ignored)) ||

@@ -74,7 +74,8 @@ TEST_F(Output, MissingParent) {
 }
 
 TEST_F(Output, ParentThatIsAFile) {
-  refuse(to(retain() / "out"), 4, {retain().string(), "no such directory"});
+  write_file(root_ / "file", "");
+  refuse(to(root_ / "file/out"), 4, {(root_ / "file").string(), "no such directory"});
 }
 
 TEST_F(Output, MissingDirectoryOfTheReport) {
