@@ -12,6 +12,9 @@
 namespace sagesan {
 namespace {
 
+/// Bytes read at a time.
+constexpr size_t kBlock = size_t{4} << 20;
+
 Hasher start_identity(const TensorInfo& tensor) {
   Hasher hasher;
   hasher.add_text(tensor.name);
@@ -32,6 +35,12 @@ std::string combine(const std::map<std::string, std::string>& identities) {
 size_t UpdateVector::changed_count() const {
   return static_cast<size_t>(
       std::count_if(updates.begin(), updates.end(), [](const Update& u) { return u.changed; }));
+}
+
+const Update* UpdateVector::find(const std::string& name) const {
+  const auto found = std::find_if(updates.begin(), updates.end(),
+                                  [&](const Update& update) { return update.name == name; });
+  return found == updates.end() ? nullptr : &*found;
 }
 
 std::vector<Update> pair_tensors(const Checkpoint& base, const Checkpoint& unlearned) {
@@ -59,9 +68,21 @@ std::vector<Update> pair_tensors(const Checkpoint& base, const Checkpoint& unlea
   return updates;
 }
 
+bool same_bytes(const StoredTensor& a, const StoredTensor& b) {
+  if (a.info->dtype != b.info->dtype || a.info->shape != b.info->shape) return false;
+  std::vector<std::byte> left(std::min<uint64_t>(a.info->bytes, kBlock));
+  std::vector<std::byte> right(left.size());
+  for (uint64_t start = 0; start < a.info->bytes; start += kBlock) {
+    const auto count = std::min<uint64_t>(a.info->bytes - start, kBlock);
+    a.read(start, std::span(left.data(), count));
+    b.read(start, std::span(right.data(), count));
+    if (std::memcmp(left.data(), right.data(), count) != 0) return false;
+  }
+  return true;
+}
+
 UpdateVector compare(const Checkpoint& base, const Checkpoint& unlearned,
                      const Progress& progress) {
-  constexpr size_t kBlock = size_t{4} << 20;
   UpdateVector result{.updates = pair_tensors(base, unlearned)};
   std::vector<std::byte> before(kBlock);
   std::vector<std::byte> after(kBlock);

@@ -42,7 +42,7 @@ int run(int argc, char** argv) {
   add_families(app, action);
   for (CLI::App* command : app.get_subcommands({})) {
     command->add_flag("-q,--quiet", common.quiet, "errors alone");
-    command->add_flag("-v,--verbose", common.verbose, "say more");
+    command->add_flag("-v,--verbose", common.verbose, "say more: sanitize prints a line a tensor");
   }
   if (argc > 1 && argv[1][0] != '-') {
     // CLI11 would say only that a subcommand is required.
@@ -57,7 +57,6 @@ int run(int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     throw UsageError(std::string(error.what()) + " (see --help)");
   }
-  if (common.verbose) spdlog::set_level(spdlog::level::debug);
   install_signal_handlers();
   action();
   std::cout.flush();

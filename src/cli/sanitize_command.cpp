@@ -62,6 +62,19 @@ void print_plan(const SanitizeResult& result) {
                      static_cast<double>(result.output_bytes) / (1 << 20));
 }
 
+void print_tensors(const SanitizeReport& report) {
+  const auto number = [](const std::optional<double>& value) {
+    return value ? fmt::format("{:.3g}", *value) : std::string("-");
+  };
+  for (const TensorReport& tensor : report.tensors) {
+    std::cout << fmt::format("{} {} {}: rank {}, bias {} -> {}, norm {:.4g} -> {:.4g}\n",
+                             tensor.name, tensor.kind, tensor.treatment,
+                             tensor.rank ? std::to_string(*tensor.rank) : std::string("-"),
+                             number(tensor.bias_before), number(tensor.bias_after),
+                             tensor.norm_before, tensor.norm_after);
+  }
+}
+
 void print_result(const SanitizeResult& result, const std::filesystem::path& out) {
   const SanitizeSummary summary = result.report.summary();
   std::cout << fmt::format("sanitized {} of {} changed tensors over {} retain tokens\n",
@@ -139,6 +152,7 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
       if (options.dry_run) {
         print_plan(result);
       } else {
+        if (common.verbose) print_tensors(result.report);
         print_result(result, options.out);
       }
     };

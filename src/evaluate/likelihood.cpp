@@ -1,7 +1,5 @@
 #include "sagesan/evaluate/likelihood.h"
 
-#include <ATen/ops/logaddexp.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>

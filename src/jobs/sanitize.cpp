@@ -31,7 +31,8 @@ class SanitizeRun {
         plan_(plan),
         writer_(writer),
         progress_(progress),
-        decoder_(inputs.model, inputs.base, inputs.device) {}
+        decoder_(inputs.model, inputs.base, inputs.device),
+        tied_head_(find_stored_tied_head(inputs.model, inputs.unlearned)) {}
 
   void run();
   std::map<std::string, TensorReport> tensors;
@@ -55,6 +56,7 @@ class SanitizeRun {
   CheckpointWriter& writer_;
   const Progress& progress_;
   Decoder decoder_;
+  StoredTensor tied_head_;  ///< a copy that the unlearned checkpoint stores; mostly empty
   std::map<Site, SecondMoment> second_moments_;
   std::map<Site, NormMoment> norm_moments_;
   std::optional<Subspace> subspace_;  ///< of the site at hand
@@ -69,7 +71,9 @@ void SanitizeRun::report_progress(const char* stage, int64_t layer) {
 void SanitizeRun::copy_unchanged() {
   double done = 0;
   for (const Update& update : updates_.updates) {
-    if (!update.changed) writer_.copy(update.unlearned);
+    const bool written_with_embedding =
+        update.unlearned.info == tied_head_.info && updates_.find(kEmbeddingName)->changed;
+    if (!update.changed && !written_with_embedding) writer_.copy(update.unlearned);
     if (progress_) progress_("copy", ++done, static_cast<double>(updates_.updates.size()));
   }
 }
@@ -109,8 +113,11 @@ Tensor SanitizeRun::embedding_row_energies() {
 
 void SanitizeRun::solve(const PlannedTensor& tensor, const Rule& rule, const Subspace* subspace) {
   const Update& update = *tensor.update;
+  // The same values go into a stored copy of the tied head.
+  const StoredTensor twin = update.name == kEmbeddingName ? tied_head_ : StoredTensor{};
   const TensorSink sink = [&](uint64_t start, const Tensor& values) {
     writer_.write(update.unlearned, start, tensor_bytes(values));
+    if (twin) writer_.write(twin, start, tensor_bytes(values));
   };
   const bool computable =
       is_computable(update.unlearned.info->dtype) && is_computable(update.base.info->dtype);
@@ -124,6 +131,7 @@ void SanitizeRun::solve(const PlannedTensor& tensor, const Rule& rule, const Sub
   if (tensor.treatment == Treatment::kKeep) {
     // The bytes themselves, whatever they mean; figures where they are numbers.
     writer_.copy(update.unlearned);
+    if (twin) writer_.copy(twin);
     if (computable) figures = apply_rule(update, rule, inputs_.device, nullptr);
     report.treatment = "kept";
   } else {
@@ -252,7 +260,13 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
 
 void give_notices(const SanitizeInputs& inputs, const Plan& plan, const Notice& notice) {
   int64_t truncated = 0;
-  for (const RetainFileReport& file : inputs.retain.files) truncated += file.truncated;
+  int64_t left_out = 0;
+  for (const RetainFileReport& file : inputs.retain.files) {
+    truncated += file.truncated;
+    left_out += file.left_out;
+  }
+  if (left_out > 0)
+    notice(fmt::format("{} retain texts were left out: --max-tokens is reached", left_out));
   if (truncated > 0)
     notice(fmt::format("{} retain texts were cut at the maximum length", truncated));
   for (const PlannedTensor& tensor : plan.tensors) {

@@ -26,6 +26,16 @@ std::vector<std::filesystem::path> all_inputs(const SanitizeOptions& options) {
   return inputs;
 }
 
+/// Two tensors of one parameter must agree, or one of them would be sanitized as what it is not.
+void check_tied_head(const ModelConfiguration& model, const Checkpoint& checkpoint) {
+  const StoredTensor head = find_stored_tied_head(model, checkpoint);
+  const StoredTensor embedding = checkpoint.find(kEmbeddingName);
+  if (!head || !embedding || same_bytes(head, embedding)) return;
+  throw InputError(head.where(),
+                   "differs from the embedding although tie_word_embeddings is true: "
+                   "set it to false in config.json, or remove the tensor");
+}
+
 void check_space(const SanitizeOptions& options, uint64_t bytes) {
   std::error_code ignored;
   const auto parent = std::filesystem::absolute(options.out).lexically_normal().parent_path();
@@ -52,7 +62,10 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
     preflight.check(
         [&] { check_same_model(inputs.model, read_configuration(options.unlearned), options); });
   }
-  if (base && unlearned) preflight.check([&] { pair_tensors(inputs.base, inputs.unlearned); });
+  if (base && unlearned) {
+    preflight.check([&] { pair_tensors(inputs.base, inputs.unlearned); });
+  }
+  if (unlearned && model) preflight.check([&] { check_tied_head(inputs.model, inputs.unlearned); });
   std::optional<Tokenizer> tokenizer;
   const bool text = preflight.check([&] { tokenizer = find_tokenizer(options.base); });
   if (text && model) {

@@ -39,7 +39,10 @@ TokenData read_token_data(const std::vector<std::filesystem::path>& files,
   for (const std::filesystem::path& path : files) {
     RetainFileReport report{.name = path.filename().string(), .hash = hash_file(path)};
     for (const Record& record : read_records(path, {.fields = options.fields})) {
-      if (full()) break;
+      if (full()) {
+        ++report.left_out;
+        continue;
+      }
       int64_t length = options.max_length;
       if (options.max_tokens > 0)
         length = std::min(length, options.max_tokens - data.batch.tokens());

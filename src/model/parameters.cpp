@@ -76,6 +76,10 @@ std::map<std::string, Parameter> model_parameters(const ModelConfiguration& mode
   return result;
 }
 
+StoredTensor find_stored_tied_head(const ModelConfiguration& model, const Checkpoint& checkpoint) {
+  return model.tied_head ? checkpoint.find(kHeadName) : StoredTensor{};
+}
+
 void check_parameters(const ModelConfiguration& model, const Checkpoint& checkpoint) {
   for (const auto& [name, parameter] : model_parameters(model)) {
     const StoredTensor stored = checkpoint.find(name);

@@ -112,7 +112,8 @@ Json SanitizeReport::to_json() const {
                                         {"xxh3", file.hash},
                                         {"records", file.records},
                                         {"tokens", file.tokens},
-                                        {"truncated", file.truncated}});
+                                        {"truncated", file.truncated},
+                                        {"left_out", file.left_out}});
   }
   for (const auto& [name, site] : sites) {
     json["sites"][name] = {{"tokens", site.tokens},

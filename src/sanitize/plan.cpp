@@ -34,6 +34,7 @@ Plan make_plan(const UpdateVector& update_vector, const ModelConfiguration& mode
   Plan plan;
   for (const Update& update : update_vector.updates) {
     if (!update.changed) continue;
+    if (model.tied_head && update.name == kHeadName) continue;  // written with the embedding
     PlannedTensor tensor{.update = &update};
     if (const auto found = parameters.find(update.name); found != parameters.end()) {
       tensor.parameter = found->second;

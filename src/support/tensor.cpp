@@ -92,8 +92,6 @@ void check_finite(const Tensor& values, const StoredTensor& stored) {
   throw InputError(stored.where(), "holds NaN or infinity: the weights are not finite");
 }
 
-double to_double(const Tensor& tensor) { return tensor.to(at::kDouble).item<double>(); }
-
 double squared_norm(const Tensor& tensor) {
   const Tensor wide = tensor.to(at::kDouble).reshape({-1});
   return wide.dot(wide).item<double>();

@@ -8,7 +8,7 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
 
 import oracle
@@ -128,3 +128,17 @@ def test_only_what_changed_is_touched(sagesan, tmp_path):
     assert report["layers_run"] == 2 and list(report["sites"]) == ["layers.1.mlp_hidden"]
     for key, value in unlearned.state_dict().items():
         assert torch.equal(ours[key], value) == (key not in rows), key
+
+
+def test_tied_head_that_is_stored_too_follows_the_embedding(sagesan, tmp_path):
+    make_pair(tmp_path, "qwen2_tied", MANY)
+    for side in ("base", "unlearned"):
+        file = tmp_path / side / "model.safetensors"
+        tensors = load_file(file)
+        tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+        save_file(tensors, file, metadata={"format": "pt"})
+    ours, rows = run(sagesan, tmp_path)
+    before = load_file(tmp_path / "unlearned" / "model.safetensors")
+    assert torch.equal(ours["lm_head.weight"], ours["model.embed_tokens.weight"])
+    assert not torch.equal(ours["lm_head.weight"], before["lm_head.weight"])
+    assert "lm_head.weight" not in rows

@@ -23,11 +23,16 @@ struct UpdateVector {
   std::string base_identity;       ///< xxh3-128 over name, dtype, shape and bytes of all tensors
   std::string unlearned_identity;  ///< the same whatever the shard layout
   size_t changed_count() const;
+  /// By name; null where there is none.
+  const Update* find(const std::string& name) const;
 };
 
 /// Pairs the tensors by name. Reads headers alone; throws `InputError` naming the first tensor that
 /// is missing on one side or has another shape: two different models.
 std::vector<Update> pair_tensors(const Checkpoint& base, const Checkpoint& unlearned);
+
+/// Whether two stored tensors have the same dtype, shape and bytes.
+bool same_bytes(const StoredTensor& a, const StoredTensor& b);
 
 /// Reads both checkpoints once, in small blocks: finds what changed and computes both identities.
 UpdateVector compare(const Checkpoint& base, const Checkpoint& unlearned, const Progress& progress);

@@ -36,6 +36,9 @@ LayerNames layer_names(int64_t layer);
 /// Every tensor that a model of this configuration consists of, by name.
 std::map<std::string, Parameter> model_parameters(const ModelConfiguration& model);
 
+/// The head that some files store although it is tied to the embedding; empty where there is none.
+StoredTensor find_stored_tied_head(const ModelConfiguration& model, const Checkpoint& checkpoint);
+
 /// Throws `InputError` for the first tensor that the configuration asks for and the checkpoint
 /// lacks, or holds in another shape or in a dtype that cannot be computed with.
 void check_parameters(const ModelConfiguration& model, const Checkpoint& checkpoint);

@@ -42,7 +42,8 @@ struct RetainFileReport {
   std::string hash;  ///< xxh3-128 of the bytes
   int64_t records = 0;
   int64_t tokens = 0;
-  int64_t truncated = 0;
+  int64_t truncated = 0;  ///< records cut at the maximum length
+  int64_t left_out = 0;   ///< records beyond --max-tokens
 };
 
 /// The options that decide the result.

@@ -34,7 +34,8 @@ struct PlannedTensor {
 /// The update vector seen through the model: what is done with each changed tensor and which sites
 /// must be observed for it.
 struct Plan {
-  std::vector<PlannedTensor> tensors;  ///< changed ones, in the update vector's order
+  /// Changed ones, in the update vector's order; without a stored copy of a tied head.
+  std::vector<PlannedTensor> tensors;
   std::set<Site> sites;
   /// Number of layers of the base model that must run: up to the last one with a wanted site; -1
   /// where the final norm and the head's input are wanted too.
