@@ -76,6 +76,9 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
                                        .max_tokens = options.max_tokens},
                                       inputs.model.vocabulary);
     });
+  } else {
+    // Without the model their content cannot be judged, but they can be missing.
+    for (const auto& file : options.retain) preflight.check([&] { const InputFile opened(file); });
   }
   preflight.check([&] {
     OutputDirectory::check(options.out, all_inputs(options), options.overwrite, kReportName);
