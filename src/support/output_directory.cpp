@@ -72,7 +72,7 @@ void OutputDirectory::check(const fs::path& given, const std::vector<fs::path>& 
   }
 }
 
-OutputDirectory::OutputDirectory(fs::path target, bool overwrite,
+OutputDirectory::OutputDirectory(const fs::path& target, bool overwrite,
                                  const std::function<void(const std::string&)>& notice)
     : target_(without_trailing_slash(target)),
       partial_(beside(target_, ".partial")),

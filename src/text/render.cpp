@@ -79,6 +79,7 @@ Record question_and_answer(const std::string& question, const std::string& answe
 Record by_fields(const Json& object, const std::vector<std::string>& fields,
                  const std::string& where) {
   std::vector<std::string> values;
+  values.reserve(fields.size());
   for (const std::string& field : fields) values.push_back(text_field(object, field, where));
   if (values.size() == 2) return question_and_answer(values[0], values[1]);
   Record record;

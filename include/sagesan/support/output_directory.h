@@ -23,7 +23,7 @@ class OutputDirectory {
 
   /// Makes the temporary directory; `notice` is told what a killed run left there. `check` comes
   /// first. Throws `IoError` where another run is writing to the same target.
-  OutputDirectory(std::filesystem::path target, bool overwrite,
+  OutputDirectory(const std::filesystem::path& target, bool overwrite,
                   const std::function<void(const std::string&)>& notice);
   /// Removes the temporary directory unless it was committed.
   ~OutputDirectory();
