@@ -27,7 +27,7 @@ TEST(SecondMoment, SumAgreesWithFloat64OverPanels) {
   const SecondMoment moment = collect(inputs, 256);
   ASSERT_FALSE(moment.has_rows());
   const Matrix expected = inputs.transpose() * inputs;
-  EXPECT_LT(testing::relative_error(testing::to_eigen(moment.sum()), expected), 1e-6);
+  EXPECT_LT(testing::relative_error(testing::to_eigen(moment.sum()), expected), 1e-7);
   EXPECT_EQ(testing::to_eigen(moment.sum()), Matrix(testing::to_eigen(moment.sum()).transpose()));
   EXPECT_NEAR(moment.trace() / expected.trace(), 1, 1e-6);
   EXPECT_EQ(moment.count(), 900);

@@ -49,7 +49,7 @@ def run(sagesan, directory, **options):
 
 
 @pytest.mark.parametrize("lengths", [MANY, FEW], ids=["many_tokens", "few_tokens"])
-@pytest.mark.parametrize("strength, energy, other", [(1, 0.95, "shrink"), (5, 0.7, "keep"), (2, 1, "base")])
+@pytest.mark.parametrize("strength, energy, other", [(1, 0.95, "shrink"), (5, 0.7, "keep"), (10, 1, "base")])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_agrees_with_the_oracle(name, strength, energy, other, lengths, sagesan, tmp_path):
     base, unlearned, texts = make_pair(tmp_path, name, lengths)

@@ -17,8 +17,7 @@ class SecondMoment {
   SecondMoment(int64_t channels, int64_t expected_tokens, at::Device device);
 
   /// Adds the inputs `x`, float32 `[tokens, channels]`, at most a few thousand tokens at a time:
-  /// the products are float32 within a call and float64 between calls. Throws `Error` on NaN or
-  /// infinity.
+  /// they are widened to float64 for the products. Throws `Error` on NaN or infinity.
   void add(const Tensor& x);
 
   int64_t channels() const { return channels_; }
