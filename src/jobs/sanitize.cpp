@@ -194,7 +194,7 @@ void SanitizeRun::solve_site(Site site) {
     solve(tensor, *rule, subspace);
     report_progress("sanitize", site.layer);
   }
-  if (!(site.kind == SiteKind::kHeadInput)) second_moments_.erase(site);
+  second_moments_.erase(site);
   norm_moments_.erase(site);
 }
 

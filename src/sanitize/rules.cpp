@@ -7,8 +7,7 @@
 namespace sagesan {
 namespace {
 
-/// Floats of one block of rows: bounds the memory for vocabularies, and leaves ordinary modules
-/// whole.
+/// Numbers of one block of rows: a handful of such blocks is all that solving a tensor needs.
 constexpr int64_t kBlockElements = int64_t{1} << 20;
 
 double weighted_squares(const Tensor& m, const Tensor& weights) {

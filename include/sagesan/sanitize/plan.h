@@ -37,8 +37,8 @@ struct Plan {
   /// Changed ones, in the update vector's order; without a stored copy of a tied head.
   std::vector<PlannedTensor> tensors;
   std::set<Site> sites;
-  /// Number of layers of the base model that must run: up to the last one with a wanted site; -1
-  /// where the final norm and the head's input are wanted too.
+  /// Number of layers of the base model that must run: up to the last one with a wanted site,
+  /// all of them where the final norm's or the head's input is wanted.
   int64_t layers_to_run(const ModelConfiguration& model) const;
   bool needs_final_norm(const ModelConfiguration& model) const;
 };
