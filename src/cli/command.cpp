@@ -66,6 +66,26 @@ std::vector<std::string> split_list(const std::string& option, const std::string
   return result;
 }
 
+void add_pair_options(CLI::App& command, std::string& base, std::string& unlearned) {
+  command.add_option("--base", base, "checkpoint before unlearning")->required()->type_name("DIR");
+  command.add_option("--unlearned", unlearned, "checkpoint after unlearning")
+      ->required()
+      ->type_name("DIR");
+}
+
+void add_text_options(CLI::App& command, std::string& fields, std::string& max_length) {
+  command
+      .add_option("--retain-fields", fields,
+                  "fields of a record that make its text: TEXT or QUESTION,ANSWER")
+      ->type_name("A,B");
+  command
+      .add_option("--max-length", max_length,
+                  max_length.empty() ? "tokens of one text; not cut where absent"
+                                     : "tokens of one text; longer ones are cut")
+      ->type_name("N")
+      ->capture_default_str();
+}
+
 void add_machine_options(CLI::App& command, std::string& device, Common& common) {
   command.add_option("--device", device, "auto, cpu, cuda or cuda:N")
       ->type_name("DEVICE")

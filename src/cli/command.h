@@ -43,7 +43,12 @@ std::filesystem::path parse_path(const std::string& option, const std::string& t
 /// "A,B" -> {"A", "B"}; empty parts are refused.
 std::vector<std::string> split_list(const std::string& option, const std::string& text);
 
-/// Adds --device and --threads where a model runs.
+// Options that several subcommands have, each with one wording.
+/// --base and --unlearned, both required.
+void add_pair_options(CLI::App& command, std::string& base, std::string& unlearned);
+/// --retain-fields and --max-length; the latter's default is what `max_length` holds.
+void add_text_options(CLI::App& command, std::string& fields, std::string& max_length);
+/// --device and --threads, where a model runs.
 void add_machine_options(CLI::App& command, std::string& device, Common& common);
 void apply_threads(const Common& common);
 
@@ -52,7 +57,7 @@ void apply_threads(const Common& common);
 Progress progress_bar(bool quiet);
 /// Removes the bar from the terminal, before other output.
 void clear_progress_bar();
-/// Makes SIGINT and SIGTERM end the run at the next progress call; a second one at once.
+/// Makes SIGINT, SIGTERM and SIGHUP end the run at the next progress call; a second one at once.
 void install_signal_handlers();
 
 /// A line for the user on stderr unless `quiet`.

@@ -56,13 +56,7 @@ void add_evaluate(CLI::App& app, Common& common, Action& action) {
   add_list(*command, "--data", words->data, "a named data set; repeatable")
       ->required()
       ->type_name("NAME=FILE");
-  command
-      ->add_option("--retain-fields", words->fields,
-                   "fields of a record that make its text: TEXT or QUESTION,ANSWER")
-      ->type_name("A,B");
-  command->add_option("--max-length", words->max_length, "tokens of one text; longer ones are cut")
-      ->type_name("N")
-      ->capture_default_str();
+  add_text_options(*command, words->fields, words->max_length);
   add_machine_options(*command, words->device, common);
   command->add_option("--json", words->json, "write JSON to FILE, or to standard output with -")
       ->type_name("FILE");

@@ -47,12 +47,7 @@ void add_inspect(CLI::App& app, Common& common, Action& action) {
     bool json = false;
   };
   auto words = std::make_shared<Words>();
-  command->add_option("--base", words->base, "checkpoint before unlearning")
-      ->required()
-      ->type_name("DIR");
-  command->add_option("--unlearned", words->unlearned, "checkpoint after unlearning")
-      ->required()
-      ->type_name("DIR");
+  add_pair_options(*command, words->base, words->unlearned);
   command->add_flag("--json", words->json, "print JSON on standard output");
   command->callback([words, &common, &action] {
     action = [words, &common] {

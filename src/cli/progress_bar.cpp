@@ -33,8 +33,10 @@ std::string time_text(double seconds) {
 }  // namespace
 
 void install_signal_handlers() {
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) {
+    // What the caller ignores stays ignored: nohup, a shell's background job.
+    if (std::signal(number, on_signal) == SIG_IGN) std::signal(number, SIG_IGN);
+  }
   std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is then an error of the write
 }
 

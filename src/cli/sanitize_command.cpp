@@ -98,12 +98,7 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
   CLI::App* command =
       app.add_subcommand("sanitize", "take the retention damage out of an unlearned checkpoint");
   auto words = std::make_shared<Words>();
-  command->add_option("--base", words->base, "checkpoint before unlearning")
-      ->required()
-      ->type_name("DIR");
-  command->add_option("--unlearned", words->unlearned, "checkpoint after unlearning")
-      ->required()
-      ->type_name("DIR");
+  add_pair_options(*command, words->base, words->unlearned);
   add_list(*command, "--retain", words->retain,
            "texts that the model should keep (JSONL, JSON or plain text); repeatable")
       ->required()
@@ -125,13 +120,7 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
                    "base (roll back)")
       ->type_name("POLICY")
       ->capture_default_str();
-  command
-      ->add_option("--retain-fields", words->fields,
-                   "fields of a record that make its text: TEXT or QUESTION,ANSWER")
-      ->type_name("A,B");
-  command->add_option("--max-length", words->max_length, "tokens of one text; longer ones are cut")
-      ->type_name("N")
-      ->capture_default_str();
+  add_text_options(*command, words->fields, words->max_length);
   command
       ->add_option("--max-tokens", words->max_tokens, "tokens of all texts together; 0: no limit")
       ->type_name("N")

@@ -22,12 +22,7 @@ void add_tokenize(CLI::App& app, Common& common, Action& action) {
   command->add_option("--data", words->data, "texts (JSONL, JSON or plain text)")
       ->required()
       ->type_name("FILE");
-  command
-      ->add_option("--retain-fields", words->fields,
-                   "fields of a record that make its text: TEXT or QUESTION,ANSWER")
-      ->type_name("A,B");
-  command->add_option("--max-length", words->max_length, "tokens of one text; not cut where absent")
-      ->type_name("N");
+  add_text_options(*command, words->fields, words->max_length);
   command->callback([words, &common, &action] {
     action = [words, &common] {
       int64_t max_length = std::numeric_limits<int64_t>::max();

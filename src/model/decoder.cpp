@@ -129,7 +129,7 @@ void Decoder::run_layer(int64_t layer, Tensor& hidden, const TokenBatch& batch,
     return last > Site{layer, kind};
   };
   const int64_t window = model_.windows[static_cast<size_t>(layer)];
-  for (Block& block : blocks(batch)) {
+  for (const Block& block : blocks(batch)) {
     Tensor x = hidden.narrow(0, block.start, block.count);
     const auto split = [&](const Tensor& t, int64_t heads) {
       return t.view({block.count, heads, model_.head_dimension});
@@ -139,19 +139,11 @@ void Decoder::run_layer(int64_t layer, Tensor& hidden, const TokenBatch& batch,
     if (!observe(SiteKind::kAttentionNorm, normalized)) continue;
     const Tensor attention_input = normalized * weights.attention_norm;
     if (!observe(SiteKind::kAttentionInput, attention_input)) continue;
-    std::vector<Tensor> cos;
-    std::vector<Tensor> sin;
-    for (const int64_t length : block.lengths) {
-      const auto [c, s] = rope_.angles(length);
-      cos.push_back(c);
-      sin.push_back(s);
-    }
-    block.cos = at::cat(cos, 0);
-    block.sin = at::cat(sin, 0);
+    const auto [cos, sin] = rope_.angles(block.lengths);
     const Tensor queries = RotaryEmbedding::rotate(
-        split(apply(weights.query, attention_input), model_.heads), block.cos, block.sin);
+        split(apply(weights.query, attention_input), model_.heads), cos, sin);
     const Tensor keys = RotaryEmbedding::rotate(
-        split(apply(weights.key, attention_input), model_.key_value_heads), block.cos, block.sin);
+        split(apply(weights.key, attention_input), model_.key_value_heads), cos, sin);
     const Tensor values = split(apply(weights.value, attention_input), model_.key_value_heads);
     const Tensor mixed = attend(queries, keys, values, block, window);
     if (!observe(SiteKind::kAttentionOutput, mixed)) continue;

@@ -103,6 +103,17 @@ std::pair<Tensor, Tensor> RotaryEmbedding::angles(int64_t length) {
   return {cos.narrow(0, 0, length), sin.narrow(0, 0, length)};
 }
 
+std::pair<Tensor, Tensor> RotaryEmbedding::angles(const std::vector<int64_t>& lengths) {
+  std::vector<Tensor> cos;
+  std::vector<Tensor> sin;
+  for (const int64_t length : lengths) {
+    const auto [c, s] = angles(length);
+    cos.push_back(c);
+    sin.push_back(s);
+  }
+  return {at::cat(cos, 0), at::cat(sin, 0)};
+}
+
 Tensor RotaryEmbedding::rotate(const Tensor& x, const Tensor& cos, const Tensor& sin) {
   const int64_t half = cos.size(1);
   const Tensor first = x.narrow(2, 0, half);

@@ -33,7 +33,7 @@ std::string printable(std::string_view text) {
 
 std::string quote(std::string_view text) {
   constexpr size_t kLongest = 200;
-  if (text.size() <= kLongest) return "'" + printable(text) + "'";
+  if (text.size() <= kLongest) return fmt::format("'{}'", printable(text));
   size_t end = kLongest;
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80)
     --end;  // whole characters

@@ -43,7 +43,7 @@ TEST_P(Interrupt, LeavesNothing) {
   EXPECT_TRUE(testing::snapshot(root_.path()) == before);
 }
 
-INSTANTIATE_TEST_SUITE_P(Signals, Interrupt, ::testing::Values(SIGINT, SIGTERM));
+INSTANTIATE_TEST_SUITE_P(Signals, Interrupt, ::testing::Values(SIGINT, SIGTERM, SIGHUP));
 
 }  // namespace
 }  // namespace sagesan

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <Eigen/Dense>
+#include <Eigen/Core>
 #include <cstdint>
 
 #include "sagesan/support/tensor.h"
@@ -10,29 +10,23 @@ namespace sagesan::testing {
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Vector = Eigen::VectorXd;
 
+// Eigen's decompositions take ten seconds to compile in each file: they are in eigen.cpp alone.
+
 /// Normally distributed numbers from a fixed generator (Box-Muller on a 64-bit LCG): the same
 /// everywhere.
-inline Matrix random_matrix(int64_t rows, int64_t columns, uint64_t seed) {
-  uint64_t state = seed * 0x9E3779B97F4A7C15ULL + 1;
-  const auto uniform = [&] {
-    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
-    return (static_cast<double>(state >> 11) + 0.5) / 9007199254740992.0;
-  };
-  Matrix result(rows, columns);
-  for (int64_t i = 0; i < result.size(); ++i) {
-    result.data()[i] = std::sqrt(-2 * std::log(uniform())) * std::cos(2 * M_PI * uniform());
-  }
-  return result;
-}
-
+Matrix random_matrix(int64_t rows, int64_t columns, uint64_t seed);
 /// Tokens `[tokens, channels]` whose second moment has eigenvalues that fall off, as real ones do.
-inline Matrix random_inputs(int64_t tokens, int64_t channels, uint64_t seed) {
-  Matrix scale = Matrix::Zero(channels, channels);
-  for (int64_t i = 0; i < channels; ++i) scale(i, i) = std::pow(i + 1.0, -0.75);
-  const Matrix rotation =
-      Eigen::HouseholderQR<Matrix>(random_matrix(channels, channels, seed + 1)).householderQ();
-  return random_matrix(tokens, channels, seed) * scale * rotation;
-}
+Matrix random_inputs(int64_t tokens, int64_t channels, uint64_t seed);
+
+struct Spectrum {
+  Vector values;   ///< ascending
+  Matrix vectors;  ///< columns
+};
+Spectrum spectrum(const Matrix& symmetric);
+/// Descending.
+Vector singular_values(const Matrix& m);
+/// X with X `system` = `d`, where `system` is symmetric and positive definite.
+Matrix divide(const Matrix& d, const Matrix& system);
 
 inline Tensor to_tensor(const Matrix& m, at::ScalarType type = at::kFloat) {
   return at::from_blob(const_cast<double*>(m.data()), {m.rows(), m.cols()},

@@ -42,15 +42,14 @@ TEST_P(LinearSolver, SolvesTheNormalEquations) {
   // The minimizer of |X - D|^2 + s |X U diag(h)^(1/2)|^2 solves X (I + s U diag(h) U^T) = D; U and
   // h come from an independent float64 decomposition.
   const Problem problem = make_problem(GetParam(), 40, 3);
-  const Eigen::SelfAdjointEigenSolver<Matrix> eigen(problem.moment);
+  const testing::Spectrum eigen = testing::spectrum(problem.moment);
   for (const double strength : {0.01, 1.0, 30.0}) {
     const Subspace subspace = dominant_subspace(problem.collected, 0.9, "site");
     const int64_t k = subspace.rank;
-    const Matrix u = eigen.eigenvectors().rightCols(k);
-    const Vector h = eigen.eigenvalues().tail(k) * 40 / problem.moment.trace();
+    const Matrix u = eigen.vectors.rightCols(k);
+    const Vector h = eigen.values.tail(k) * 40 / problem.moment.trace();
     const Matrix system = Matrix::Identity(40, 40) + strength * u * h.asDiagonal() * u.transpose();
-    const Matrix expected =
-        system.transpose().partialPivLu().solve(problem.update.transpose()).transpose();
+    const Matrix expected = testing::divide(problem.update, system);
     EXPECT_LT((sanitized(problem, subspace, strength) - expected).norm() / problem.update.norm(),
               2e-6)
         << strength;
@@ -63,7 +62,7 @@ TEST_P(LinearSolver, FullEnergyIsTheRidgeSolution) {
   for (const double strength : {0.1, 1.0, 10.0}) {
     const Matrix system =
         Matrix::Identity(40, 40) + strength * 40 / problem.moment.trace() * problem.moment;
-    const Matrix expected = system.llt().solve(problem.update.transpose()).transpose();
+    const Matrix expected = testing::divide(problem.update, system);
     EXPECT_LT((sanitized(problem, subspace, strength) - expected).norm() / problem.update.norm(),
               1e-5)
         << strength;
@@ -89,7 +88,7 @@ TEST_P(LinearSolver, LowRankStaysLowRank) {
   problem.update = testing::random_matrix(9, 2, 77) * testing::random_matrix(2, 40, 78);
   const Subspace subspace = dominant_subspace(problem.collected, 0.9, "site");
   const Matrix result = sanitized(problem, subspace, 3);
-  const Vector singular = Eigen::JacobiSVD<Matrix>(result).singularValues();
+  const Vector singular = testing::singular_values(result);
   EXPECT_GT(singular[1], 1e-2 * singular[0]);
   EXPECT_LT(singular[2], 1e-6 * singular[0]);
 }
@@ -147,15 +146,15 @@ TEST(TiedEmbeddingSolver, SolvesBothPenaltiesRowByRow) {
   const double strength = 2.5;
   const Matrix left = d - testing::to_eigen(removed_from_tied_embedding(testing::to_tensor(d),
                                                                         energies, head, strength));
-  const Eigen::SelfAdjointEigenSolver<Matrix> eigen(problem.moment);
-  const Matrix u = eigen.eigenvectors().rightCols(head.rank);
-  const Vector h = eigen.eigenvalues().tail(head.rank) * 24 / problem.moment.trace();
+  const testing::Spectrum eigen = testing::spectrum(problem.moment);
+  const Matrix u = eigen.vectors.rightCols(head.rank);
+  const Vector h = eigen.values.tail(head.rank) * 24 / problem.moment.trace();
   for (int64_t v = 0; v < 6; ++v) {
     const double e = counts[static_cast<size_t>(v)] / 10 * 4;
     const Matrix system = (1 + strength * e) * Matrix::Identity(24, 24) +
                           strength * u * h.asDiagonal() * u.transpose();
-    const Vector expected = system.partialPivLu().solve(d.row(v).transpose());
-    EXPECT_LT((left.row(v).transpose() - expected).norm() / d.row(v).norm(), 1e-5) << v;
+    const Matrix expected = testing::divide(d.row(v), system);
+    EXPECT_LT((left.row(v) - expected).norm() / d.row(v).norm(), 1e-5) << v;
   }
 }
 

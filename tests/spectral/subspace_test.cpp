@@ -20,7 +20,7 @@ SecondMoment collect(const Matrix& inputs) {
 /// Eigenvalues of (1/T) X^T X, descending, in float64.
 Vector eigenvalues(const Matrix& inputs) {
   const Matrix moment = inputs.transpose() * inputs / static_cast<double>(inputs.rows());
-  return Eigen::SelfAdjointEigenSolver<Matrix>(moment).eigenvalues().reverse();
+  return testing::spectrum(moment).values.reverse();
 }
 
 /// The smallest rank that holds `energy`.

@@ -59,7 +59,6 @@ class Decoder {
   struct Block {
     int64_t start, count;  ///< rows of the hidden states
     std::vector<int64_t> lengths;
-    Tensor cos, sin;  ///< [count, rotated / 2]
   };
 
   /// In float32 on the device; throws where a value is not finite.
@@ -67,7 +66,7 @@ class Decoder {
   Tensor weight(const std::string& name) const;
   Linear linear(const std::string& module, bool bias) const;
   Layer load_layer(int64_t layer) const;
-  std::vector<Block> blocks(const TokenBatch& batch);
+  static std::vector<Block> blocks(const TokenBatch& batch);
   Tensor normalize(const Tensor& x) const;
   Tensor attend(const Tensor& queries, const Tensor& keys, const Tensor& values, const Block& block,
                 int64_t window) const;

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "sagesan/model/configuration.h"
 #include "sagesan/support/tensor.h"
@@ -18,6 +19,8 @@ class RotaryEmbedding {
   /// `[length, dimension / 2]`, already times the attention factor. Dynamic and long RoPE depend on
   /// the text's own length, as in a fresh call of the model on that text.
   std::pair<Tensor, Tensor> angles(int64_t length);
+  /// Those of several texts, one after another.
+  std::pair<Tensor, Tensor> angles(const std::vector<int64_t>& lengths);
 
   /// Turns `x` `[tokens, heads, head dimension]` by cos and sin `[tokens, dimension / 2]`: channel
   /// i is paired with channel i + dimension / 2.
