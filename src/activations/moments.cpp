@@ -1,5 +1,7 @@
 #include "sagesan/activations/moments.h"
 
+#include <ATen/ops/median.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -16,82 +18,131 @@ at::TensorOptions options(at::ScalarType type, at::Device device) {
   return at::TensorOptions().dtype(type).device(device);
 }
 
+Tensor squared_norms(const Tensor& x) { return x.pow(2).sum(1, false, at::kDouble); }
+
 }  // namespace
 
-SecondMoment::SecondMoment(int64_t channels, int64_t expected_tokens, at::Device device)
-    : channels_(channels), has_rows_(expected_tokens < channels) {
-  mean_sum_ = at::zeros({channels}, options(at::kDouble, device));
-  if (has_rows_) {
-    rows_ = at::empty({expected_tokens, channels}, options(at::kFloat, device));
+SecondMoment::SecondMoment(int64_t channels, int64_t expected_tokens, at::Device device) {
+  sums_.mean_sum = at::zeros({channels}, options(at::kDouble, device));
+  if (expected_tokens < channels) {
+    sums_.rows = at::empty({expected_tokens, channels}, options(at::kFloat, device));
   } else {
-    sum_ = at::zeros({channels, channels}, options(at::kDouble, device));
+    sums_.sum = at::zeros({channels, channels}, options(at::kDouble, device));
   }
 }
 
-void SecondMoment::add(const Tensor& x) {
-  SAGESAN_ASSERT(x.dim() == 2 && x.size(1) == channels_ && x.scalar_type() == at::kFloat);
-  const Tensor squares = x.pow(2).sum(1, false, at::kDouble);
-  const double trace = squares.sum().item<double>();
-  if (!std::isfinite(trace)) {
+SecondMoment::SecondMoment(MomentSums sums) : sums_(std::move(sums)) {
+  SAGESAN_ASSERT(sums_.sum.defined() != sums_.rows.defined());
+}
+
+void SecondMoment::add(const Tensor& x, const Tensor& weights) {
+  SAGESAN_ASSERT(x.dim() == 2 && x.size(1) == channels() && x.scalar_type() == at::kFloat);
+  Tensor squares = squared_norms(x);
+  if (!std::isfinite(squares.sum().item<double>())) {
     throw Error(ExitCode::kBadInput,
                 "the model's activations are not finite (NaN or infinity, or float32 overflow)");
   }
-  trace_ += trace;
-  largest_token_ = std::max(largest_token_, squares.max().item<double>());
-  mean_sum_ += x.sum(0, false, at::kDouble);
-  if (has_rows_) {
-    SAGESAN_ASSERT(count_ + x.size(0) <= rows_.size(0));
-    rows_.narrow(0, count_, x.size(0)).copy_(x);
+  // Float32 products would leave an error of 1e-7 of the largest eigenvalue everywhere, and a
+  // strong filter at energy 1 turns that into 1e-5 of the result.
+  Tensor wide = x.to(at::kDouble);
+  if (weights.defined()) {
+    squares = squares * weights;
+    sums_.mean_sum += at::mm(weights.unsqueeze(0), wide).squeeze(0);
+    wide = wide * weights.sqrt().unsqueeze(1);
+    sums_.weight += weights.sum().item<double>();
   } else {
-    // Float32 products would leave an error of 1e-7 of the largest eigenvalue everywhere, and a
-    // strong filter at energy 1 turns that into 1e-5 of the result.
-    const Tensor wide = x.to(at::kDouble);
-    for (int64_t start = 0; start < channels_; start += kPanel) {
-      const int64_t width = std::min(kPanel, channels_ - start);
+    sums_.mean_sum += wide.sum(0);
+    sums_.weight += static_cast<double>(x.size(0));
+  }
+  sums_.largest_token = std::max(sums_.largest_token, squares.max().item<double>());
+  if (has_rows()) {
+    SAGESAN_ASSERT(count() + x.size(0) <= sums_.rows.size(0));
+    sums_.rows.narrow(0, count(), x.size(0)).copy_(wide);
+  } else {
+    for (int64_t start = 0; start < channels(); start += kPanel) {
+      const int64_t width = std::min(kPanel, channels() - start);
       const Tensor panel =
           at::mm(wide.narrow(1, 0, start + width).t(), wide.narrow(1, start, width));
-      sum_.narrow(0, 0, start + width).narrow(1, start, width).add_(panel);
+      sums_.sum.narrow(0, 0, start + width).narrow(1, start, width).add_(panel);
     }
   }
-  count_ += x.size(0);
+  sums_.count += x.size(0);
+}
+
+void SecondMoment::merge(const SecondMoment& other) {
+  SAGESAN_ASSERT(other.channels() == channels());
+  if (has_rows() && other.has_rows() && count() + other.count() < channels()) {
+    sums_.rows = at::cat({rows(), other.rows()}, 0);
+  } else {
+    sums_.sum = sum() + other.sum();
+    sums_.rows = Tensor();
+  }
+  sums_.mean_sum = sums_.mean_sum + other.sums_.mean_sum;
+  sums_.weight += other.sums_.weight;
+  sums_.largest_token = std::max(sums_.largest_token, other.sums_.largest_token);
+  sums_.count += other.sums_.count;
 }
 
 Tensor SecondMoment::rows() const {
-  SAGESAN_ASSERT(has_rows_);
-  return rows_.narrow(0, 0, count_);
+  SAGESAN_ASSERT(has_rows());
+  return sums_.rows.narrow(0, 0, count());
 }
 
 Tensor SecondMoment::sum() const {
-  SAGESAN_ASSERT(!has_rows_);
-  const Tensor upper = sum_.triu();
+  if (has_rows()) {
+    const Tensor wide = rows().to(at::kDouble);
+    return at::mm(wide.t(), wide);
+  }
+  const Tensor upper = sums_.sum.triu();
   return upper + upper.triu(1).t();
 }
 
-NormMoment::NormMoment(int64_t channels, at::Device device)
+double SecondMoment::trace() const {
+  return (has_rows() ? squared_norms(rows()).sum() : sums_.sum.diagonal().sum()).item<double>();
+}
+
+double SecondMoment::largest_token_share() const {
+  const double all = trace();
+  return all > 0 ? sums_.largest_token / all : 0;
+}
+
+DiagonalMoment::DiagonalMoment(int64_t channels, at::Device device)
     : sum_(at::zeros({channels}, options(at::kDouble, device))) {}
 
-void NormMoment::add(const Tensor& x) {
+void DiagonalMoment::add(const Tensor& x) {
   sum_ += x.pow(2).sum(0, false, at::kDouble);
   count_ += x.size(0);
 }
 
-Tensor NormMoment::relative_energies() const {
-  const Tensor sum = sum_.cpu();
-  const double mean = sum.mean().item<double>();
-  SAGESAN_ASSERT(count_ > 0);
-  if (!(mean > 0))
-    throw Error(ExitCode::kBadInput, "the normalized activations are all zero or not finite");
-  return sum / mean;
+void DiagonalMoment::merge(const DiagonalMoment& other) {
+  SAGESAN_ASSERT(other.channels() == channels());
+  sum_ = sum_ + other.sum_;
+  count_ += other.count_;
 }
 
-Tensor token_counts(const std::vector<int64_t>& ids, int64_t vocabulary) {
+DiagonalMoment token_counts(const std::vector<int64_t>& ids, int64_t vocabulary) {
   Tensor counts = at::zeros({vocabulary}, at::kDouble);
   auto* count = counts.data_ptr<double>();
   for (const int64_t id : ids) {
     SAGESAN_ASSERT(id >= 0 && id < vocabulary);
     count[id] += 1;
   }
-  return counts;
+  return {counts, static_cast<int64_t>(ids.size())};
+}
+
+Tensor token_weights(const Tensor& x, const std::vector<int64_t>& lengths, double cap) {
+  Tensor weights = at::ones({x.size(0)}, options(at::kDouble, x.device()));
+  const Tensor squares = squared_norms(x);
+  int64_t start = 0;
+  for (const int64_t length : lengths) {
+    const Tensor text = squares.narrow(0, start, length);
+    const double median = at::median(text).item<double>();
+    // Where most inputs are zero there is no scale to compare with.
+    if (median > 0) weights.narrow(0, start, length).copy_((cap * median / text).clamp_max(1));
+    start += length;
+  }
+  SAGESAN_ASSERT(start == x.size(0));
+  return weights;
 }
 
 }  // namespace sagesan

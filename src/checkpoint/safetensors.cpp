@@ -186,32 +186,4 @@ void SafetensorsFile::read(const TensorInfo& tensor, uint64_t start,
   file_.read(tensor.offset + start, buffer);
 }
 
-void write_safetensors(const std::filesystem::path& path, const std::vector<TensorBytes>& tensors,
-                       const std::map<std::string, std::string>& metadata) {
-  // The header must keep the order given, which nlohmann's sorted objects would not.
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  uint64_t end = 0;
-  for (const TensorBytes& tensor : tensors) {
-    const uint64_t begin = end;
-    end += tensor.bytes.size();
-    header[tensor.name] = {{"dtype", dtype_name(tensor.dtype)},
-                           {"shape", tensor.shape},
-                           {"data_offsets", {begin, end}}};
-  }
-  std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8,
-              ' ');  // the data starts aligned, as the reference writes it
-  const uint64_t length = text.size();
-  OutputFile file(path, 8 + length + end);
-  file.write(0, std::as_bytes(std::span(&length, 1)));
-  file.write(8, std::as_bytes(std::span(text)));
-  uint64_t offset = 8 + length;
-  for (const TensorBytes& tensor : tensors) {
-    file.write(offset, tensor.bytes);
-    offset += tensor.bytes.size();
-  }
-  file.finish();
-}
-
 }  // namespace sagesan

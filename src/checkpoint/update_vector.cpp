@@ -120,4 +120,23 @@ UpdateVector compare(const Checkpoint& base, const Checkpoint& unlearned,
   return result;
 }
 
+std::string checkpoint_identity(const Checkpoint& checkpoint, const Progress& progress) {
+  std::vector<std::byte> block(kBlock);
+  std::map<std::string, std::string> identities;
+  double done = 0;
+  for (const StoredTensor& tensor : checkpoint.tensors()) {
+    Hasher hash = start_identity(*tensor.info);
+    for (uint64_t start = 0; start < tensor.info->bytes; start += kBlock) {
+      const auto part =
+          std::span(block.data(), std::min<uint64_t>(tensor.info->bytes - start, kBlock));
+      tensor.read(start, part);
+      hash.add(part);
+      done += static_cast<double>(part.size());
+      if (progress) progress("identify", done, static_cast<double>(checkpoint.bytes()));
+    }
+    identities[tensor.info->name] = hash.hex();
+  }
+  return combine(identities);
+}
+
 }  // namespace sagesan

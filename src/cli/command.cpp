@@ -86,6 +86,21 @@ void add_text_options(CLI::App& command, std::string& fields, std::string& max_l
       ->capture_default_str();
 }
 
+void add_max_tokens(CLI::App& command, std::string& max_tokens) {
+  command.add_option("--max-tokens", max_tokens, "tokens of all texts together; 0: no limit")
+      ->type_name("N")
+      ->capture_default_str();
+}
+
+void add_token_cap(CLI::App& command, std::string& token_cap) {
+  command
+      .add_option("--token-cap", token_cap,
+                  "most that |x|^2 of a token may be, in medians of its text: tames "
+                  "attention sinks; 0: none")
+      ->type_name("C")
+      ->capture_default_str();
+}
+
 void add_machine_options(CLI::App& command, std::string& device, Common& common) {
   command.add_option("--device", device, "auto, cpu, cuda or cuda:N")
       ->type_name("DEVICE")

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sagesan/support/error.h"
 #include "sagesan/support/progress.h"
 
 namespace sagesan::cli {
@@ -22,6 +23,8 @@ using Action = std::function<void()>;
 
 // One function a subcommand: defines its options on `app` and sets `action` when it was chosen.
 void add_sanitize(CLI::App& app, Common& common, Action& action);
+void add_collect(CLI::App& app, Common& common, Action& action);
+void add_merge(CLI::App& app, Common& common, Action& action);
 void add_inspect(CLI::App& app, Common& common, Action& action);
 void add_evaluate(CLI::App& app, Common& common, Action& action);
 void add_tokenize(CLI::App& app, Common& common, Action& action);
@@ -37,6 +40,18 @@ double parse_number(const std::string& option, const std::string& text, double l
 int64_t parse_integer(const std::string& option, const std::string& text, int64_t least,
                       int64_t most);
 
+/// The one of `choices` whose name `text` is.
+template <typename Choice, typename Name>
+Choice parse_choice(const std::string& option, const std::string& text,
+                    std::initializer_list<Choice> choices, const Name& name) {
+  std::string expected;
+  for (const Choice& choice : choices) {
+    if (text == name(choice)) return choice;
+    expected += (expected.empty() ? "" : ", ") + std::string(name(choice));
+  }
+  throw UsageError(option + " " + quote(text) + ": expected one of " + expected);
+}
+
 /// A file or directory name, which must not be empty. What lies there is the preflight's matter.
 std::filesystem::path parse_path(const std::string& option, const std::string& text);
 
@@ -48,6 +63,9 @@ std::vector<std::string> split_list(const std::string& option, const std::string
 void add_pair_options(CLI::App& command, std::string& base, std::string& unlearned);
 /// --retain-fields and --max-length; the latter's default is what `max_length` holds.
 void add_text_options(CLI::App& command, std::string& fields, std::string& max_length);
+/// --max-tokens and --token-cap, where moments are collected.
+void add_max_tokens(CLI::App& command, std::string& max_tokens);
+void add_token_cap(CLI::App& command, std::string& token_cap);
 /// --device and --threads, where a model runs.
 void add_machine_options(CLI::App& command, std::string& device, Common& common);
 void apply_threads(const Common& common);

@@ -36,6 +36,8 @@ int run(int argc, char** argv) {
   Common common;
   Action action;
   add_sanitize(app, common, action);
+  add_collect(app, common, action);
+  add_merge(app, common, action);
   add_inspect(app, common, action);
   add_evaluate(app, common, action);
   add_tokenize(app, common, action);

@@ -2,6 +2,7 @@
 
 #include <iostream>
 #include <limits>
+#include <string_view>
 
 #include "command.h"
 #include "sagesan/jobs/sanitize.h"
@@ -12,32 +13,81 @@ namespace {
 
 /// The options as typed; numbers are parsed by us.
 struct Words {
-  std::string base, unlearned, out;
-  std::vector<std::string> retain;
-  std::string strength = "1", energy = "0.95", other = "shrink";
+  std::string base, unlearned, out, moments;
+  std::vector<std::string> retain, include, exclude;
+  std::string method = "sage", strength = "1", target_bias, carrier_gain = "1", energy = "0.95";
+  std::string other = "shrink", activations = "base", token_cap = "0";
   std::string fields, max_length = "512", max_tokens = "0";
   std::string device = "auto", report;
   bool dry_run = false, overwrite = false;
 };
 
-OtherPolicy parse_other(const std::string& text) {
-  for (const OtherPolicy policy : {OtherPolicy::kShrink, OtherPolicy::kKeep, OtherPolicy::kBase}) {
-    if (text == other_policy_name(policy)) return policy;
+/// Whether the user named an option, whatever value it has now.
+using Given = std::function<bool(const std::string& option)>;
+
+void refuse_together(const Given& given, const std::string& option,
+                     const std::vector<std::string>& others) {
+  for (const std::string& other : others) {
+    if (given(option) && given(other))
+      throw UsageError(fmt::format("{} and {} cannot be given together", option, other));
   }
-  throw UsageError(fmt::format("--other {}: expected shrink, keep or base", quote(text)));
 }
 
-SanitizeOptions parse(const Words& words) {
+Method parse_method(const Words& words, const Given& given) {
+  const Method method = parse_choice(
+      "--method", words.method,
+      {Method::kSage, Method::kRidge, Method::kNullspace, Method::kScale, Method::kRandom},
+      method_name);
+  const auto refuse = [&](const std::string& option, const std::string& reason) {
+    if (given(option))
+      throw UsageError(fmt::format("--method {} takes no {}: {}", words.method, option, reason));
+  };
+  if (method == Method::kRidge) refuse("--energy", "it uses every direction");
+  if (method == Method::kNullspace) {
+    refuse("--strength", "it takes out all of the dominant subspace");
+    refuse("--target-bias", "it takes out all of the dominant subspace");
+  }
+  if (method == Method::kRandom)
+    refuse("--target-bias", "random directions give no closed form of the bias");
+  return method;
+}
+
+SanitizeOptions parse(const Words& words, const Given& given) {
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
   SanitizeOptions options{.base = parse_path("--base", words.base),
                           .unlearned = parse_path("--unlearned", words.unlearned),
                           .out = parse_path("--out", words.out)};
+  if (!given("--retain") && !given("--moments"))
+    throw UsageError("--retain is required (or --moments; see --help)");
+  refuse_together(given, "--moments",
+                  {"--retain", "--retain-fields", "--max-length", "--max-tokens", "--token-cap"});
+  refuse_together(given, "--target-bias", {"--strength"});
   for (const std::string& file : words.retain)
     options.retain.push_back(parse_path("--retain", file));
+  if (given("--moments")) options.moments = parse_path("--moments", words.moments);
+  options.method = parse_method(words, given);
   options.strength = parse_number("--strength", words.strength, 0, 1e12);
+  if (given("--target-bias")) {
+    options.target_bias = parse_number("--target-bias", words.target_bias, 0, 1);
+    if (*options.target_bias == 0)
+      throw UsageError("--target-bias 0: expected a number above 0, at most 1");
+  }
+  options.carrier_gain = parse_number("--carrier-gain", words.carrier_gain, 0, 1e6);
+  if (options.carrier_gain == 0) throw UsageError("--carrier-gain 0: expected a number above 0");
+  // "The update times G" is what somebody asks for who gives a gain and nothing else.
+  if (options.method == Method::kScale && given("--carrier-gain") && !given("--strength"))
+    options.strength = 0;
   options.energy = parse_number("--energy", words.energy, 0, 1);
   if (options.energy == 0) throw UsageError("--energy 0: expected a number above 0, at most 1");
-  options.other = parse_other(words.other);
+  options.other = parse_choice("--other", words.other,
+                               {OtherPolicy::kShrink, OtherPolicy::kKeep, OtherPolicy::kBase},
+                               other_policy_name);
+  options.include = words.include;
+  options.exclude = words.exclude;
+  options.unlearned_activations =
+      parse_choice<std::string_view>("--activations", words.activations, {"base", "unlearned"},
+                                     [](std::string_view name) { return name; }) == "unlearned";
+  options.token_cap = parse_number("--token-cap", words.token_cap, 0, 1e12);
   options.retain_fields = split_list("--retain-fields", words.fields);
   options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
   options.max_tokens = parse_integer("--max-tokens", words.max_tokens, 0, kMost);
@@ -101,13 +151,32 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
   add_pair_options(*command, words->base, words->unlearned);
   add_list(*command, "--retain", words->retain,
            "texts that the model should keep (JSONL, JSON or plain text); repeatable")
-      ->required()
       ->type_name("FILE");
   command->add_option("--out", words->out, "directory to write")->required()->type_name("DIR");
+  command
+      ->add_option("--moments", words->moments,
+                   "moments that 'collect' or 'merge' wrote, instead of --retain")
+      ->type_name("FILE");
+  command
+      ->add_option("--method", words->method,
+                   "sage; ridge: every direction; nullspace: the dominant ones projected out; "
+                   "scale: the whole update divided by 1 + strength; random: a control with random "
+                   "directions")
+      ->type_name("sage|ridge|nullspace|scale|random")
+      ->capture_default_str();
   command
       ->add_option("--strength", words->strength,
                    "how strongly the damage is taken out; 0 gives the unlearned model")
       ->type_name("X")
+      ->capture_default_str();
+  command
+      ->add_option("--target-bias", words->target_bias,
+                   "instead of --strength: the share of its bias that each tensor keeps, in (0, 1]")
+      ->type_name("R");
+  command
+      ->add_option("--carrier-gain", words->carrier_gain,
+                   "the sanitized update times this; with --method scale alone: the factor")
+      ->type_name("G")
       ->capture_default_str();
   command
       ->add_option("--energy", words->energy,
@@ -118,21 +187,31 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
       ->add_option("--other", words->other,
                    "embeddings, norms and biases: shrink (closed form), keep (unlearned values) or "
                    "base (roll back)")
-      ->type_name("POLICY")
+      ->type_name("shrink|keep|base")
       ->capture_default_str();
+  add_list(*command, "--include", words->include,
+           "sanitize only tensors in whose name this expression is found; repeatable")
+      ->type_name("REGEX");
+  add_list(*command, "--exclude", words->exclude,
+           "leave tensors as they are in whose name this expression is found; repeatable")
+      ->type_name("REGEX");
   add_text_options(*command, words->fields, words->max_length);
+  add_max_tokens(*command, words->max_tokens);
   command
-      ->add_option("--max-tokens", words->max_tokens, "tokens of all texts together; 0: no limit")
-      ->type_name("N")
+      ->add_option("--activations", words->activations,
+                   "the model that the retain texts run through")
+      ->type_name("base|unlearned")
       ->capture_default_str();
+  add_token_cap(*command, words->token_cap);
   add_machine_options(*command, words->device, common);
   command->add_option("--report", words->report, "a second copy of sagesan_report.json")
       ->type_name("FILE");
   command->add_flag("--dry-run", words->dry_run, "check everything and say what would be done");
   command->add_flag("--overwrite", words->overwrite, "replace an earlier output of sagesan");
-  command->callback([words, &common, &action] {
-    action = [words, &common] {
-      const SanitizeOptions options = parse(*words);
+  command->callback([words, command, &common, &action] {
+    action = [words, command, &common] {
+      const auto given = [&](const std::string& option) { return command->count(option) > 0; };
+      const SanitizeOptions options = parse(*words, given);
       apply_threads(common);
       const SanitizeResult result =
           sanitize(options, progress_bar(common.quiet), notice(common.quiet));

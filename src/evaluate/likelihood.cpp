@@ -60,7 +60,7 @@ std::vector<TextScore> score_texts(const ModelConfiguration& model, const Checkp
     decoder.run_layer(layer, hidden, batch, {}, true, nullptr);
     release_free_memory();
   }
-  decoder.run_final_norm(hidden, {}, nullptr);
+  decoder.run_final_norm(hidden, batch, {}, nullptr);
 
   // Only positions whose next token is scored meet the head.
   std::vector<int64_t> positions;

@@ -56,7 +56,7 @@ InspectResult inspect(const std::filesystem::path& base_directory,
       if (site.layer >= 0 && site < Site{site.layer, SiteKind::kFinalNorm}) row.layer = site.layer;
     }
     if (is_computable(update.base.info->dtype) && is_computable(update.unlearned.info->dtype)) {
-      const SolveFigures figures = apply_rule(update, rule, at::kCPU, nullptr);
+      const SolveFigures figures = apply_rule(update, rule, {}, nullptr);
       row.update_norm = std::sqrt(figures.squared_norm_before);
       if (figures.responses[0].base > 0) {
         row.relative_norm = std::sqrt(figures.squared_norm_before / figures.responses[0].base);

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "sagesan/checkpoint/update_vector.h"
 #include "sagesan/jobs/device.h"
 #include "sagesan/jobs/preflight.h"
+#include "sagesan/sanitize/name_filter.h"
 #include "sagesan/support/output_directory.h"
 
 namespace sagesan {
@@ -23,6 +25,7 @@ std::vector<std::filesystem::path> all_inputs(const SanitizeOptions& options) {
   std::vector<std::filesystem::path> inputs = options.retain;
   inputs.push_back(options.base);
   inputs.push_back(options.unlearned);
+  if (!options.moments.empty()) inputs.push_back(options.moments);
   return inputs;
 }
 
@@ -45,30 +48,11 @@ void check_space(const SanitizeOptions& options, uint64_t bytes) {
                                              space.available >> 20));
 }
 
-}  // namespace
-
-SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
-  SanitizeInputs inputs;
-  Preflight preflight;
-  preflight.check([&] { inputs.device = parse_device(options.device); });
-  const bool base = preflight.check([&] { inputs.base = Checkpoint::open(options.base); });
-  const bool unlearned =
-      preflight.check([&] { inputs.unlearned = Checkpoint::open(options.unlearned); });
-  // A missing directory is one problem, not two.
-  const bool model = std::filesystem::is_directory(options.base) &&
-                     preflight.check([&] { inputs.model = read_configuration(options.base); });
-  if (base && model) preflight.check([&] { check_parameters(inputs.model, inputs.base); });
-  if (unlearned && model) {
-    preflight.check(
-        [&] { check_same_model(inputs.model, read_configuration(options.unlearned), options); });
-  }
-  if (base && unlearned) {
-    preflight.check([&] { pair_tensors(inputs.base, inputs.unlearned); });
-  }
-  if (unlearned && model) preflight.check([&] { check_tied_head(inputs.model, inputs.unlearned); });
+void read_retain(const SanitizeOptions& options, bool model_known, Preflight& preflight,
+                 SanitizeInputs& inputs) {
   std::optional<Tokenizer> tokenizer;
   const bool text = preflight.check([&] { tokenizer = find_tokenizer(options.base); });
-  if (text && model) {
+  if (text && model_known) {
     preflight.check([&] {
       inputs.retain = read_token_data(options.retain, tokenizer,
                                       {.fields = options.retain_fields,
@@ -79,6 +63,38 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
   } else {
     // Without the model their content cannot be judged, but they can be missing.
     for (const auto& file : options.retain) preflight.check([&] { const InputFile opened(file); });
+  }
+}
+
+}  // namespace
+
+SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
+  SanitizeInputs inputs;
+  Preflight preflight;
+  preflight.check([&] { inputs.device = parse_device(options.device); });
+  preflight.check([&] { const NameFilter valid(options.include, options.exclude); });
+  const bool base = preflight.check([&] { inputs.base = Checkpoint::open(options.base); });
+  const bool unlearned =
+      preflight.check([&] { inputs.unlearned = Checkpoint::open(options.unlearned); });
+  // A missing directory is one problem, not two.
+  const bool model = std::filesystem::is_directory(options.base) &&
+                     preflight.check([&] { inputs.model = read_configuration(options.base); });
+  if (base && model) preflight.check([&] { check_parameters(inputs.model, inputs.base); });
+  if (unlearned && model) {
+    preflight.check([&] {
+      inputs.unlearned_model = read_configuration(options.unlearned);
+      check_same_model(inputs.model, inputs.unlearned_model, options);
+      if (options.unlearned_activations) check_parameters(inputs.unlearned_model, inputs.unlearned);
+    });
+  }
+  if (base && unlearned) {
+    preflight.check([&] { pair_tensors(inputs.base, inputs.unlearned); });
+  }
+  if (unlearned && model) preflight.check([&] { check_tied_head(inputs.model, inputs.unlearned); });
+  if (options.moments.empty()) {
+    read_retain(options, model, preflight, inputs);
+  } else {
+    preflight.check([&] { inputs.moments = std::make_unique<MomentsFile>(options.moments); });
   }
   preflight.check([&] {
     OutputDirectory::check(options.out, all_inputs(options), options.overwrite, kReportName);

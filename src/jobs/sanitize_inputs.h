@@ -1,8 +1,8 @@
 #pragma once
 
-#include <functional>
-#include <optional>
+#include <memory>
 
+#include "sagesan/activations/moments_file.h"
 #include "sagesan/jobs/sanitize.h"
 #include "sagesan/jobs/token_data.h"
 
@@ -12,7 +12,9 @@ namespace sagesan {
 struct SanitizeInputs {
   Checkpoint base, unlearned;
   ModelConfiguration model;
-  TokenData retain;
+  ModelConfiguration unlearned_model;
+  TokenData retain;                      ///< empty where there are collected moments
+  std::unique_ptr<MomentsFile> moments;  ///< or null
   at::Device device = at::kCPU;
 };
 

@@ -6,23 +6,6 @@
 #include "sagesan/support/hash.h"
 
 namespace sagesan {
-namespace {
-
-std::string hash_file(const std::filesystem::path& path) {
-  constexpr size_t kBlock = size_t{1} << 20;
-  const InputFile file(path);
-  std::vector<std::byte> block(kBlock);
-  Hasher hasher;
-  for (uint64_t start = 0; start < file.size(); start += kBlock) {
-    const std::span part(block.data(), std::min<uint64_t>(kBlock, file.size() - start));
-    file.read(start, part);
-    hasher.add(part);
-  }
-  return hasher.hex();
-}
-
-}  // namespace
-
 std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& directory) {
   const std::filesystem::path path = directory / "tokenizer.json";
   if (!std::filesystem::exists(path)) return std::nullopt;
@@ -65,6 +48,20 @@ TokenData read_token_data(const std::vector<std::filesystem::path>& files,
     data.files.push_back(std::move(report));
   }
   return data;
+}
+
+void give_notices(const std::vector<RetainFileReport>& files,
+                  const std::function<void(const std::string&)>& notice) {
+  int64_t truncated = 0;
+  int64_t left_out = 0;
+  for (const RetainFileReport& file : files) {
+    truncated += file.truncated;
+    left_out += file.left_out;
+  }
+  if (left_out > 0)
+    notice(fmt::format("{} retain texts were left out: --max-tokens is reached", left_out));
+  if (truncated > 0)
+    notice(fmt::format("{} retain texts were cut at the maximum length", truncated));
 }
 
 }  // namespace sagesan

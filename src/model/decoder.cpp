@@ -124,13 +124,14 @@ void Decoder::run_layer(int64_t layer, Tensor& hidden, const TokenBatch& batch,
   for (const Site& site : wanted) {
     if (site.layer == layer) last = std::max(last, site);
   }
-  const auto observe = [&](SiteKind kind, const Tensor& x) {
-    if (wanted.contains({layer, kind})) observer({layer, kind}, x);
-    return last > Site{layer, kind};
-  };
   const int64_t window = model_.windows[static_cast<size_t>(layer)];
   for (const Block& block : blocks(batch)) {
     Tensor x = hidden.narrow(0, block.start, block.count);
+    /// Whether anything behind this site is wanted.
+    const auto observe = [&](SiteKind kind, const Tensor& input) {
+      if (wanted.contains({layer, kind})) observer({layer, kind}, input, block.lengths);
+      return last > Site{layer, kind};
+    };
     const auto split = [&](const Tensor& t, int64_t heads) {
       return t.view({block.count, heads, model_.head_dimension});
     };
@@ -160,17 +161,17 @@ void Decoder::run_layer(int64_t layer, Tensor& hidden, const TokenBatch& batch,
   }
 }
 
-void Decoder::run_final_norm(Tensor& hidden, const std::set<Site>& wanted,
+void Decoder::run_final_norm(Tensor& hidden, const TokenBatch& batch, const std::set<Site>& wanted,
                              const Observer& observer) const {
   const Tensor gain = weight(kFinalNormName);
   const Site norm{model_.layers, SiteKind::kFinalNorm};
   const Site head{model_.layers, SiteKind::kHeadInput};
-  for (int64_t start = 0; start < hidden.size(0); start += kBlockTokens) {
-    Tensor x = hidden.narrow(0, start, std::min(kBlockTokens, hidden.size(0) - start));
+  for (const Block& block : blocks(batch)) {
+    Tensor x = hidden.narrow(0, block.start, block.count);
     const Tensor normalized = normalize(x);
-    if (wanted.contains(norm)) observer(norm, normalized);
+    if (wanted.contains(norm)) observer(norm, normalized, block.lengths);
     x.copy_(normalized * gain);
-    if (wanted.contains(head)) observer(head, x);
+    if (wanted.contains(head)) observer(head, x, block.lengths);
   }
 }
 

@@ -76,6 +76,18 @@ std::map<std::string, Parameter> model_parameters(const ModelConfiguration& mode
   return result;
 }
 
+std::map<Site, int64_t> model_sites(const ModelConfiguration& model) {
+  std::map<Site, int64_t> result;
+  for (const auto& [name, parameter] : model_parameters(model)) {
+    // A linear module's input are its columns; a gain's, a bias's and an embedding's are the rows.
+    const bool linear = parameter.kind == ParameterKind::kLinear;
+    if (parameter.kind != ParameterKind::kBias)
+      result[parameter.site] = parameter.shape[linear ? 1 : 0];
+  }
+  result[{model.layers, SiteKind::kHeadInput}] = model.hidden_size;
+  return result;
+}
+
 StoredTensor find_stored_tied_head(const ModelConfiguration& model, const Checkpoint& checkpoint) {
   return model.tied_head ? checkpoint.find(kHeadName) : StoredTensor{};
 }

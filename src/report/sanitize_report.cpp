@@ -20,7 +20,7 @@ Json tensor_json(const TensorReport& tensor) {
                {"shape", tensor.shape},
                {"rank", or_null(tensor.rank)},
                {"energy_share", or_null(tensor.energy_share)},
-               {"strength", tensor.strength},
+               {"strength", or_null(tensor.strength)},
                {"bias_before", or_null(tensor.bias_before)},
                {"bias_after", or_null(tensor.bias_after)},
                {"norm_before", tensor.norm_before},
@@ -29,7 +29,26 @@ Json tensor_json(const TensorReport& tensor) {
     json["head_bias_before"] = or_null(tensor.head_bias_before);
     json["head_bias_after"] = or_null(tensor.head_bias_after);
   }
+  if (tensor.target_reached) {
+    json["target_reached"] = *tensor.target_reached;
+    json["rounding_bias"] = or_null(tensor.rounding_bias);
+  }
   return json;
+}
+
+Json options_json(const ReportOptions& options) {
+  return {{"method", options.method},
+          {"strength", or_null(options.strength)},
+          {"target_bias", or_null(options.target_bias)},
+          {"carrier_gain", options.carrier_gain},
+          {"energy", options.energy},
+          {"other", options.other},
+          {"include", options.include},
+          {"exclude", options.exclude},
+          {"activations", options.activations},
+          {"token_cap", options.token_cap},
+          {"max_length", options.max_length},
+          {"retain_fields", options.retain_fields}};
 }
 
 Json summary_json(const SanitizeReport& report) {
@@ -38,6 +57,7 @@ Json summary_json(const SanitizeReport& report) {
       {"tensors", report.tensors_total},
       {"changed", report.tensors.size()},
       {"treatments", {{"solved", summary.solved}, {"kept", summary.kept}, {"base", summary.base}}},
+      {"target_missed", summary.missed},
       {"linear_mean_bias_before", or_null(summary.linear_mean_bias_before)},
       {"linear_mean_bias_after", or_null(summary.linear_mean_bias_after)},
       {"linear_kept_bias", or_null(summary.linear_kept_bias())},
@@ -70,6 +90,7 @@ SanitizeSummary SanitizeReport::summary() const {
     ++(tensor.treatment == "solved" ? summary.solved
        : tensor.treatment == "base" ? summary.base
                                     : summary.kept);
+    summary.missed += tensor.target_reached == false ? 1 : 0;
     summary.update_norm_before += tensor.norm_before * tensor.norm_before;
     summary.update_norm_after += tensor.norm_after * tensor.norm_after;
     if (tensor.kind == "linear" && tensor.bias_before && tensor.bias_after) {
@@ -90,31 +111,17 @@ SanitizeSummary SanitizeReport::summary() const {
 Json SanitizeReport::to_json() const {
   Json json = {{"schema_version", kReportSchemaVersion},
                {"tool", {{"name", "sagesan"}, {"version", SAGESAN_VERSION}}},
-               {"options",
-                {{"method", options.method},
-                 {"strength", options.strength},
-                 {"energy", options.energy},
-                 {"other", options.other},
-                 {"max_length", options.max_length},
-                 {"retain_fields", options.retain_fields}}},
+               {"options", options_json(options)},
                {"model", {{"family", family}, {"architecture", architecture}}},
                {"inputs",
                 {{"base", {{"identity", base_identity}}},
                  {"unlearned", {{"identity", unlearned_identity}}},
-                 {"retain", Json::array()}}},
+                 {"retain", sagesan::to_json(retain_files)}}},
                {"tokens", tokens},
                {"layers_run", layers_run},
                {"summary", summary_json(*this)},
                {"sites", Json::object()},
                {"tensors", Json::array()}};
-  for (const RetainFileReport& file : retain_files) {
-    json["inputs"]["retain"].push_back({{"name", file.name},
-                                        {"xxh3", file.hash},
-                                        {"records", file.records},
-                                        {"tokens", file.tokens},
-                                        {"truncated", file.truncated},
-                                        {"left_out", file.left_out}});
-  }
   for (const auto& [name, site] : sites) {
     json["sites"][name] = {{"tokens", site.tokens},
                            {"channels", site.channels},

@@ -4,32 +4,21 @@
 
 namespace sagesan {
 
-std::string_view other_policy_name(OtherPolicy policy) {
-  switch (policy) {
-    case OtherPolicy::kShrink:
-      return "shrink";
-    case OtherPolicy::kKeep:
-      return "keep";
-    case OtherPolicy::kBase:
+std::string_view treatment_name(Treatment treatment) {
+  switch (treatment) {
+    case Treatment::kSolve:
+      return "solved";
+    case Treatment::kKeep:
+      return "kept";
+    case Treatment::kBase:
       return "base";
   }
   SAGESAN_ASSERT(false);
   return "";
 }
 
-int64_t Plan::layers_to_run(const ModelConfiguration& model) const {
-  if (needs_final_norm(model)) return model.layers;
-  int64_t last = -1;
-  for (const Site& site : sites) last = std::max(last, site.layer);
-  return last + 1;
-}
-
-bool Plan::needs_final_norm(const ModelConfiguration& model) const {
-  return !sites.empty() && sites.rbegin()->layer >= model.layers;
-}
-
 Plan make_plan(const UpdateVector& update_vector, const ModelConfiguration& model,
-               OtherPolicy other) {
+               OtherPolicy other, const NameFilter& filter) {
   const auto parameters = model_parameters(model);
   Plan plan;
   for (const Update& update : update_vector.updates) {
@@ -39,7 +28,9 @@ Plan make_plan(const UpdateVector& update_vector, const ModelConfiguration& mode
     if (const auto found = parameters.find(update.name); found != parameters.end()) {
       tensor.parameter = found->second;
       const ParameterKind kind = found->second.kind;
-      if (kind == ParameterKind::kLinear || other == OtherPolicy::kShrink) {
+      if (!filter.selects(update.name)) {
+        tensor.treatment = Treatment::kKeep;
+      } else if (kind == ParameterKind::kLinear || other == OtherPolicy::kShrink) {
         tensor.treatment = Treatment::kSolve;
         if (kind != ParameterKind::kBias) plan.sites.insert(found->second.site);
         if (kind == ParameterKind::kTiedEmbedding)

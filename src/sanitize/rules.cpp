@@ -7,9 +7,6 @@
 namespace sagesan {
 namespace {
 
-/// Numbers of one block of rows: a handful of such blocks is all that solving a tensor needs.
-constexpr int64_t kBlockElements = int64_t{1} << 20;
-
 double weighted_squares(const Tensor& m, const Tensor& weights) {
   return (m.to(at::kDouble).pow(2) * weights.to(m.device())).sum().item<double>();
 }
@@ -18,97 +15,129 @@ Tensor rows_of(const Tensor& energies, const Tensor& d, int64_t start) {
   return energies.narrow(0, start, d.size(0));
 }
 
+/// Adds amounts with their penalties, float64 tensors of one size.
+void add_all(DampingCurve& curve, const Tensor& penalties, const Tensor& amounts) {
+  const Tensor penalty = penalties.cpu().contiguous();
+  const Tensor amount = amounts.cpu().contiguous();
+  for (int64_t i = 0; i < penalty.numel(); ++i)
+    curve.add(penalty.data_ptr<double>()[i], amount.data_ptr<double>()[i]);
+}
+
+/// An update in the basis of a subspace: squares `[rows, k]` of its coordinates, float64, and what
+/// lies outside the subspace, `[rows, channels]`.
+struct Split {
+  Tensor squares, outside;
+};
+
+Split split(const Tensor& d, const Subspace& subspace) {
+  const Tensor coordinates = at::mm(d, subspace.directions);
+  return {coordinates.to(at::kDouble).pow(2), d - at::mm(coordinates, subspace.directions.t())};
+}
+
+/// l_i, float64 `[k]` on the CPU.
+Tensor eigenvalues(const Subspace& subspace) {
+  return subspace.relative_energies * subspace.mean_energy;
+}
+
+/// Both curves of an embedding tied to the head. Rows of one token count share their penalties:
+/// they are summed first, which leaves few numbers of a large vocabulary.
+void add_tied_curves(const Tensor& d, const Tensor& row_energies, const Subspace& head,
+                     std::vector<DampingCurve>& curves) {
+  const auto [squares, outside] = split(d, head);
+  const Tensor rows = row_energies.contiguous();
+  std::map<double, std::vector<int64_t>> groups;
+  for (int64_t v = 0; v < rows.numel(); ++v) groups[rows.data_ptr<double>()[v]].push_back(v);
+  for (const auto& [energy, members] : groups) {
+    const Tensor index = at::tensor(members, at::kLong).to(d.device());
+    const Tensor inside = squares.index_select(0, index).sum(0).cpu();
+    const Tensor rest = outside.index_select(0, index);
+    const Tensor penalties = head.relative_energies + energy;
+    add_all(curves[0], penalties, inside * energy);
+    curves[0].add(energy, squared_norm(rest) * energy);
+    add_all(curves[1], penalties, inside * eigenvalues(head));
+    curves[1].add(energy, head.response(rest));
+  }
+}
+
 }  // namespace
 
-Rule linear_rule(const Subspace& subspace, double strength) {
-  return {.removed = [&subspace, strength](
-                         const Tensor& d,
-                         int64_t) { return removed_from_linear(d, subspace, strength); },
-          .measures = {[&subspace](const Tensor& m, int64_t) { return subspace.response(m); }}};
+Rule linear_rule(const Subspace& subspace) {
+  return {.removed = [&subspace](
+                         const Tensor& d, int64_t,
+                         double strength) { return removed_from_linear(d, subspace, strength); },
+          .measures = {[&subspace](const Tensor& m, int64_t) { return subspace.response(m); }},
+          .add_to_curves =
+              [&subspace](const Tensor& d, int64_t, std::vector<DampingCurve>& curves) {
+                const auto [squares, outside] = split(d, subspace);
+                add_all(curves[0], subspace.relative_energies,
+                        squares.sum(0).cpu() * eigenvalues(subspace));
+                curves[0].add(0, subspace.response(outside));
+              }};
 }
 
-Rule bias_rule(double strength) {
+Rule bias_rule() {
+  return uniform_rule({.measures = {[](const Tensor& m, int64_t) { return squared_norm(m); }}});
+}
+
+Rule norm_rule(const Tensor& relative_energies) {
   return {
-      .removed = [strength](const Tensor& d, int64_t) { return removed_from_bias(d, strength); },
-      .measures = {[](const Tensor& m, int64_t) { return squared_norm(m); }}};
+      .removed = [=](const Tensor& d, int64_t,
+                     double strength) { return removed_from_norm(d, relative_energies, strength); },
+      .measures = {[=](const Tensor& m, int64_t) {
+        return weighted_squares(m, relative_energies);
+      }},
+      .add_to_curves =
+          [=](const Tensor& d, int64_t, std::vector<DampingCurve>& curves) {
+            add_all(curves[0], relative_energies,
+                    d.to(at::kDouble).pow(2).cpu() * relative_energies);
+          }};
 }
 
-Rule norm_rule(const Tensor& relative_energies, double strength) {
-  return {.removed = [=](const Tensor& d,
-                         int64_t) { return removed_from_norm(d, relative_energies, strength); },
-          .measures = {
-              [=](const Tensor& m, int64_t) { return weighted_squares(m, relative_energies); }}};
-}
-
-Rule embedding_rule(const Tensor& row_energies, double strength) {
+Rule embedding_rule(const Tensor& row_energies) {
   return {.removed =
-              [=](const Tensor& d, int64_t start) {
+              [=](const Tensor& d, int64_t start, double strength) {
                 return removed_from_embedding(d, rows_of(row_energies, d, start), strength);
               },
           .measures = {[=](const Tensor& m, int64_t start) {
             return weighted_squares(m, rows_of(row_energies, m, start).unsqueeze(1));
-          }}};
+          }},
+          .add_to_curves =
+              [=](const Tensor& d, int64_t start, std::vector<DampingCurve>& curves) {
+                const Tensor rows = rows_of(row_energies, d, start);
+                add_all(curves[0], rows, d.to(at::kDouble).pow(2).sum(1).cpu() * rows);
+              }};
 }
 
-Rule tied_embedding_rule(const Tensor& row_energies, const Subspace& head, double strength) {
-  Rule rule = embedding_rule(row_energies, strength);
-  rule.removed = [=, &head](const Tensor& d, int64_t start) {
+Rule tied_embedding_rule(const Tensor& row_energies, const Subspace& head) {
+  Rule rule = embedding_rule(row_energies);
+  rule.removed = [=, &head](const Tensor& d, int64_t start, double strength) {
     return removed_from_tied_embedding(d, rows_of(row_energies, d, start), head, strength);
   };
   rule.measures.emplace_back([&head](const Tensor& m, int64_t) { return head.response(m); });
+  rule.add_to_curves = [=, &head](const Tensor& d, int64_t start,
+                                  std::vector<DampingCurve>& curves) {
+    add_tied_curves(d, rows_of(row_energies, d, start), head, curves);
+  };
+  return rule;
+}
+
+Rule uniform_rule(Rule rule) {
+  rule.removed = [](const Tensor& d, int64_t, double strength) {
+    return removed_from_bias(d, strength);
+  };
+  rule.add_to_curves = [measures = rule.measures](const Tensor& d, int64_t start,
+                                                  std::vector<DampingCurve>& curves) {
+    for (size_t i = 0; i < measures.size(); ++i) curves[i].add(1, measures[i](d, start));
+  };
   return rule;
 }
 
 Rule base_rule() {
-  return {.removed = [](const Tensor& d, int64_t) { return d; }};
+  return {.removed = [](const Tensor& d, int64_t, double) { return d; }};
 }
 
 Rule keep_rule() {
-  return {.removed = [](const Tensor& d, int64_t) { return at::zeros_like(d); }};
-}
-
-SolveFigures apply_rule(const Update& update, const Rule& rule, at::Device device,
-                        const TensorSink& sink) {
-  const std::vector<int64_t>& shape = update.unlearned.info->shape;
-  SolveFigures figures;
-  figures.responses.resize(rule.measures.size());
-  if (update.unlearned.info->bytes == 0) return figures;
-  // A matrix goes in blocks of rows; anything else is one block. Vectors are small: float64
-  // throughout.
-  const bool matrix = shape.size() == 2;
-  const bool wide = !matrix || update.base.info->dtype == DType::kF64 ||
-                    update.unlearned.info->dtype == DType::kF64;
-  const int64_t rows = matrix ? shape[0] : 1;
-  const int64_t step =
-      matrix ? std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, shape[1])) : 1;
-  uint64_t written = 0;
-  for (int64_t start = 0; start < rows; start += step) {
-    const int64_t count = std::min(step, rows - start);
-    const auto read = [&](const StoredTensor& stored) {
-      Tensor values = (matrix ? load_rows(stored, start, count) : load(stored)).to(device);
-      check_finite(values, stored);
-      return values;
-    };
-    const Tensor stored = read(update.unlearned);
-    const Tensor before = stored.to(wide ? at::kDouble : at::kFloat);
-    const Tensor base = read(update.base).to(before.scalar_type());
-    const Tensor d = matrix ? (before - base).to(at::kFloat) : before - base;
-    const Tensor result =
-        take_out(stored, rule.removed(d, start).to(before.scalar_type()), update.name);
-    const Tensor left = (result.to(before.scalar_type()) - base).to(d.scalar_type());
-    figures.squared_norm_before += squared_norm(d);
-    figures.squared_norm_after += squared_norm(left);
-    const Tensor weight = base.to(d.scalar_type());
-    for (size_t i = 0; i < rule.measures.size(); ++i) {
-      figures.responses[i].base += rule.measures[i](weight, start);
-      figures.responses[i].before += rule.measures[i](d, start);
-      figures.responses[i].after += rule.measures[i](left, start);
-    }
-    const Tensor bytes = result.cpu().contiguous();
-    if (sink) sink(written, bytes);
-    written += bytes.nbytes();
-  }
-  return figures;
+  return {.removed = [](const Tensor& d, int64_t, double) { return at::zeros_like(d); }};
 }
 
 }  // namespace sagesan

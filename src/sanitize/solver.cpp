@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -9,6 +11,7 @@ namespace {
 
 /// s h / (1 + s h), without overflow for the strongest strengths.
 Tensor damping(const Tensor& energies, double strength) {
+  if (std::isinf(strength)) return (energies > 0).to(energies.scalar_type());
   const Tensor penalty = energies * strength;
   return at::where(penalty > 1e300, at::ones({}, penalty.options()), penalty / (penalty + 1));
 }
@@ -21,7 +24,7 @@ Tensor removed_from_linear(const Tensor& d, const Subspace& subspace, double str
 }
 
 Tensor removed_from_bias(const Tensor& d, double strength) {
-  return d * (strength / (1 + strength));
+  return d * (std::isinf(strength) ? 1 : strength / (1 + strength));
 }
 
 Tensor removed_from_norm(const Tensor& d, const Tensor& relative_energies, double strength) {
@@ -43,11 +46,22 @@ Tensor removed_from_tied_embedding(const Tensor& d, const Tensor& row_energies,
   return d * outside + at::mm(coordinates, head.directions.t());
 }
 
-Tensor embedding_energies(const Tensor& counts) {
-  const double total = counts.sum().item<double>();
-  const auto seen = static_cast<double>(counts.count_nonzero().item<int64_t>());
+Tensor embedding_energies(const DiagonalMoment& counts) {
+  const Tensor sum = counts.sum().cpu();
+  const double total = sum.sum().item<double>();
+  const auto seen = static_cast<double>(sum.count_nonzero().item<int64_t>());
   SAGESAN_ASSERT(total > 0);
-  return counts * (seen / total);
+  return sum * (seen / total);
+}
+
+Tensor norm_energies(const DiagonalMoment& moment, const std::string& site) {
+  const Tensor sum = moment.sum().cpu();
+  const double mean = sum.mean().item<double>();
+  if (!(mean > 0)) {
+    throw Error(ExitCode::kBadInput,
+                site + ": the normalized activations are all zero or not finite");
+  }
+  return sum / mean;
 }
 
 Tensor take_out(const Tensor& unlearned, const Tensor& removed, const std::string& name) {

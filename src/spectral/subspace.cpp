@@ -1,11 +1,13 @@
 #include "sagesan/spectral/subspace.h"
 
+#include <ATen/ops/linalg_qr.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <random>
 
 #include "sagesan/support/error.h"
 
@@ -84,10 +86,10 @@ Subspace dominant_subspace(const SecondMoment& moment, double energy, const std:
         ExitCode::kBadInput,
         fmt::format("{}: the retain texts give no activation at all there (all zero)", site));
   }
-  const auto tokens = static_cast<double>(moment.count());
+  const double weight = moment.weight();
   const Tensor rows = moment.has_rows() ? moment.rows().to(at::kDouble) : Tensor();
   const Eigen eigen =
-      decompose((moment.has_rows() ? at::mm(rows, rows.t()) : moment.sum()) / tokens, site);
+      decompose((moment.has_rows() ? at::mm(rows, rows.t()) : moment.sum()) / weight, site);
 
   const Tensor values = eigen.values.cpu().contiguous();
   const auto* value = values.data_ptr<double>();
@@ -105,18 +107,31 @@ Subspace dominant_subspace(const SecondMoment& moment, double energy, const std:
   Subspace result{.rank = rank,
                   .energy_share = std::min(held / trace, 1.0),
                   .leading_share = value[0] / trace,
+                  .mean_energy = trace / static_cast<double>(moment.channels()),
                   .residual = eigen.residual};
   const Tensor kept = eigen.values.narrow(0, 0, rank);
   Tensor directions = eigen.vectors.narrow(1, 0, rank);
   if (moment.has_rows()) {
-    directions = at::mm(rows.t(), directions) / at::sqrt(kept * tokens);
-    result.factor = moment.rows().t() / std::sqrt(tokens);
+    directions = at::mm(rows.t(), directions) / at::sqrt(kept * weight);
+    result.factor = moment.rows().t() / std::sqrt(weight);
   } else {
     result.factor = (eigen.vectors * at::sqrt(eigen.values)).to(at::kFloat);
   }
   result.directions = directions.to(at::kFloat).contiguous();
   result.relative_energies = (kept * (static_cast<double>(moment.channels()) / trace)).cpu();
   return result;
+}
+
+Subspace with_random_directions(Subspace subspace, uint64_t seed) {
+  // Gaussian columns made orthonormal are uniform over all frames.
+  std::mt19937_64 generator(seed);
+  std::normal_distribution<double> normal;
+  Tensor random = at::empty(subspace.directions.sizes(), at::kDouble);
+  auto* value = random.data_ptr<double>();
+  for (int64_t i = 0; i < random.numel(); ++i) value[i] = normal(generator);
+  const Tensor q = std::get<0>(at::linalg_qr(random));
+  subspace.directions = q.to(subspace.directions.device(), at::kFloat).contiguous();
+  return subspace;
 }
 
 }  // namespace sagesan

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "sagesan/support/atomic_file.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -132,15 +133,9 @@ void write_text_file(const std::filesystem::path& path, std::string_view text) {
 }
 
 void replace_text_file(const std::filesystem::path& path, std::string_view text) {
-  std::filesystem::path partial = path;
-  partial += fmt::format(".{}.partial", ::getpid());
-  try {
-    write_text_file(partial, text);
-    if (::rename(partial.c_str(), path.c_str()) != 0) throw_errno(path.string(), "cannot replace");
-  } catch (...) {
-    ::unlink(partial.c_str());
-    throw;
-  }
+  AtomicFile file(path);
+  write_text_file(file.path(), text);
+  file.commit(true);
 }
 
 void check_outside(const std::filesystem::path& output,

@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <new>
+#include <vector>
+
+#include "sagesan/support/file.h"
 
 namespace sagesan {
 
@@ -33,6 +37,19 @@ void Hasher::add_text(std::string_view text) {
 std::string Hasher::hex() const {
   const XXH128_hash_t hash = XXH3_128bits_digest(state_->xxh);
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
+std::string hash_file(const std::filesystem::path& path) {
+  constexpr size_t kBlock = size_t{1} << 20;
+  const InputFile file(path);
+  std::vector<std::byte> block(kBlock);
+  Hasher hasher;
+  for (uint64_t start = 0; start < file.size(); start += kBlock) {
+    const std::span part(block.data(), std::min<uint64_t>(kBlock, file.size() - start));
+    file.read(start, part);
+    hasher.add(part);
+  }
+  return hasher.hex();
 }
 
 }  // namespace sagesan

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <limits>
 
 #include "helpers/eigen.h"
@@ -57,20 +58,78 @@ TEST(SecondMoment, RefusesNonFiniteInputs) {
   EXPECT_THROW(collect(inputs, 4), Error);
 }
 
-TEST(NormMoment, RelativeEnergiesHaveMeanOne) {
+TEST(DiagonalMoment, SumsSquaresAndMerges) {
   const Matrix inputs = testing::random_inputs(50, 8, 3);
-  NormMoment moment(8, at::kCPU);
+  DiagonalMoment moment(8, at::kCPU);
   moment.add(testing::to_tensor(inputs.topRows(20)));
-  moment.add(testing::to_tensor(inputs.bottomRows(30)));
-  const Matrix energies = testing::to_eigen(moment.relative_energies());
+  DiagonalMoment rest(8, at::kCPU);
+  rest.add(testing::to_tensor(inputs.bottomRows(30)));
+  moment.merge(rest);
   const Matrix squares = inputs.array().square().matrix().colwise().sum().transpose();
-  EXPECT_LT(testing::relative_error(energies, squares / squares.mean()), 1e-6);
-  EXPECT_NEAR(energies.mean(), 1, 1e-12);
+  EXPECT_LT(testing::relative_error(testing::to_eigen(moment.sum()), squares), 1e-6);
+  EXPECT_EQ(moment.count(), 50);
 }
 
 TEST(TokenCounts, CountsEveryToken) {
-  const Tensor counts = token_counts({3, 0, 3, 3}, 5);
-  EXPECT_EQ(testing::to_eigen(counts), (Matrix(5, 1) << 1, 0, 0, 3, 0).finished());
+  const DiagonalMoment counts = token_counts({3, 0, 3, 3}, 5);
+  EXPECT_EQ(testing::to_eigen(counts.sum()), (Matrix(5, 1) << 1, 0, 0, 3, 0).finished());
+  EXPECT_EQ(counts.count(), 4);
+}
+
+TEST(SecondMoment, TwoHalvesMergeToTheWhole) {
+  // Rows stay rows, become a sum where they are too many, and add to sums.
+  for (const auto& [tokens, cut, channels] :
+       std::vector<std::array<int64_t, 3>>{{20, 9, 32}, {40, 20, 32}, {60, 10, 32}, {90, 45, 32}}) {
+    const Matrix inputs = testing::random_inputs(tokens, channels, 4);
+    SecondMoment merged = collect(inputs.topRows(cut), 7);
+    merged.merge(collect(inputs.bottomRows(tokens - cut), 7));
+    const SecondMoment whole = collect(inputs, 7);
+    EXPECT_EQ(merged.has_rows(), whole.has_rows()) << tokens;
+    EXPECT_LT(
+        testing::relative_error(testing::to_eigen(merged.sum()), testing::to_eigen(whole.sum())),
+        1e-14)
+        << tokens;
+    EXPECT_LT(testing::relative_error(testing::to_eigen(merged.mean_sum()),
+                                      testing::to_eigen(whole.mean_sum())),
+              1e-13)
+        << tokens;
+    EXPECT_EQ(merged.count(), whole.count());
+    EXPECT_EQ(merged.weight(), whole.weight());
+    EXPECT_EQ(merged.largest_token(), whole.largest_token());
+  }
+}
+
+TEST(SecondMoment, WeightsCountTokensInPart) {
+  Matrix weights(50, 1);
+  for (int64_t t = 0; t < 50; ++t) weights(t, 0) = 1.0 / static_cast<double>(t + 1);
+  for (const int64_t channels : {8, 64}) {  // as a sum and as rows
+    const Matrix x = testing::random_inputs(50, channels, 5);
+    SecondMoment moment(channels, 50, at::kCPU);
+    moment.add(testing::to_tensor(x), testing::to_tensor(weights, at::kDouble).reshape({-1}));
+    const Matrix expected = x.transpose() * weights.col(0).asDiagonal() * x;
+    EXPECT_LT(testing::relative_error(testing::to_eigen(moment.sum()), expected), 1e-6);
+    EXPECT_NEAR(moment.trace() / expected.trace(), 1, 1e-6);
+    EXPECT_NEAR(moment.weight(), weights.sum(), 1e-12);
+    EXPECT_LT(
+        testing::relative_error(testing::to_eigen(moment.mean_sum()), x.transpose() * weights),
+        1e-6);
+  }
+}
+
+TEST(TokenWeights, CapsSinkTokensByTheirOwnTextsMedian) {
+  // Squared norms 1, 4, 9, 400 and, in the second text, 100, 100, 100.
+  Matrix inputs = Matrix::Zero(7, 2);
+  const double norms[] = {1, 2, 3, 20, 10, 10, 10};
+  for (int64_t t = 0; t < 7; ++t) inputs(t, t % 2) = norms[t];
+  const Matrix weights = testing::to_eigen(token_weights(testing::to_tensor(inputs), {4, 3}, 2));
+  // The lower median of the first text is 4, so 2 * 4 is the most a token may have.
+  const Matrix expected = (Matrix(7, 1) << 1, 1, 8.0 / 9, 8.0 / 400, 1, 1, 1).finished();
+  EXPECT_LT((weights - expected).norm(), 1e-12);
+  // A text that is mostly zero has no scale: nothing is capped.
+  Matrix sparse = Matrix::Zero(3, 2);
+  sparse(2, 0) = 5;
+  EXPECT_EQ(testing::to_eigen(token_weights(testing::to_tensor(sparse), {3}, 1)),
+            Matrix::Ones(3, 1));
 }
 
 }  // namespace

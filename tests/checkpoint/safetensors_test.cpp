@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "helpers/files.h"
+#include "sagesan/checkpoint/safetensors_writer.h"
 
 namespace sagesan {
 namespace {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "cli/cli_fixture.h"
+#include "sagesan/checkpoint/safetensors.h"
 
 namespace sagesan {
 namespace {

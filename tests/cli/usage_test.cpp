@@ -71,7 +71,8 @@ TEST_F(Usage, LeadingZerosAreDecimal) {
 }
 
 TEST_F(Usage, Words) {
-  refuse(sanitize({"--other", "shrnk"}), 2, {"--other 'shrnk': expected shrink, keep or base"});
+  refuse(sanitize({"--other", "shrnk"}), 2,
+         {"--other 'shrnk': expected one of shrink, keep, base"});
   make_pair();
   refuse({"evaluate", "--model", base(), "--data", "a=" + retain().string(), "--device", "gpu"}, 2,
          {"--device 'gpu': expected auto, cpu, cuda or cuda:N"});

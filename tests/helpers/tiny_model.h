@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "helpers/files.h"
-#include "sagesan/checkpoint/safetensors.h"
+#include "sagesan/checkpoint/safetensors_writer.h"
 
 namespace sagesan::testing {
 

@@ -126,7 +126,7 @@ TEST(NormSolver, DividesByChannel) {
 TEST(EmbeddingSolver, UnseenRowsStay) {
   // Tokens 0 (twice), 2 (once) of 4 rows: p = 2/3, 1/3; two distinct, so e = 4/3, 0, 2/3, 0.
   const Tensor energies =
-      embedding_energies(at::tensor(std::vector<double>{2, 0, 1, 0}, at::kDouble));
+      embedding_energies({at::tensor(std::vector<double>{2, 0, 1, 0}, at::kDouble), 3});
   const Matrix d = testing::random_matrix(4, 3, 2);
   const Matrix left =
       d - testing::to_eigen(removed_from_embedding(testing::to_tensor(d), energies, 3));
@@ -141,7 +141,7 @@ TEST(TiedEmbeddingSolver, SolvesBothPenaltiesRowByRow) {
   const Problem problem = make_problem(200, 24, 8);
   const Matrix d = testing::random_matrix(6, 24, 9);
   const std::vector<double> counts = {5, 0, 1, 1, 0, 3};
-  const Tensor energies = embedding_energies(at::tensor(counts, at::kDouble));
+  const Tensor energies = embedding_energies({at::tensor(counts, at::kDouble), 10});
   const Subspace head = dominant_subspace(problem.collected, 0.8, "head_input");
   const double strength = 2.5;
   const Matrix left = d - testing::to_eigen(removed_from_tied_embedding(testing::to_tensor(d),

@@ -7,19 +7,12 @@
 #include <nlohmann/json.hpp>
 
 #include "sagesan/activations/moments.h"
+#include "sagesan/checkpoint/safetensors_writer.h"
 #include "sagesan/jobs/token_data.h"
 #include "sagesan/support/threads.h"
 
 namespace sagesan {
 namespace {
-
-std::set<Site> all_sites(const ModelConfiguration& model) {
-  std::set<Site> sites;
-  for (const auto& [name, parameter] : model_parameters(model)) sites.insert(parameter.site);
-  sites.insert({model.layers, SiteKind::kHeadInput});
-  sites.erase({-1, SiteKind::kEmbedding});
-  return sites;
-}
 
 void run(const std::filesystem::path& directory, const std::filesystem::path& data,
          const std::filesystem::path& out) {
@@ -30,7 +23,7 @@ void run(const std::filesystem::path& directory, const std::filesystem::path& da
       read_token_data({data}, find_tokenizer(directory), {.max_length = 1 << 20}, model.vocabulary);
 
   std::map<std::string, Tensor> tensors;
-  const Observer observer = [&](Site site, const Tensor& x) {
+  const Observer observer = [&](Site site, const Tensor& x, const std::vector<int64_t>&) {
     // Always the sum: tests want one form whatever the number of tokens.
     const Tensor wide = x.to(at::kDouble);
     Tensor& sum = tensors[site.name() + ".sum"];
@@ -38,12 +31,13 @@ void run(const std::filesystem::path& directory, const std::filesystem::path& da
     sum = sum.defined() ? sum + product : product;
   };
   Decoder decoder(model, checkpoint, at::kCPU);
-  const std::set<Site> sites = all_sites(model);
+  std::set<Site> sites;
+  for (const auto& [site, channels] : model_sites(model)) sites.insert(site);
   Tensor hidden = decoder.embed(texts.batch);
   for (int64_t layer = 0; layer < model.layers; ++layer) {
     decoder.run_layer(layer, hidden, texts.batch, sites, true, observer);
   }
-  decoder.run_final_norm(hidden, sites, observer);
+  decoder.run_final_norm(hidden, texts.batch, sites, observer);
   tensors["logits"] = at::mm(hidden, decoder.head_rows(0, model.vocabulary).t());
 
   std::vector<TensorBytes> bytes;

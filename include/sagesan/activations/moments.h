@@ -1,58 +1,75 @@
 #pragma once
 
-#include <map>
+#include <variant>
 #include <vector>
 
-#include "sagesan/model/sites.h"
 #include "sagesan/support/tensor.h"
 
 namespace sagesan {
 
+/// What a second moment consists of.
+struct MomentSums {
+  Tensor sum;         ///< float64 `[channels, channels]`, symmetric; undefined where there are rows
+  Tensor rows;        ///< float32 `[tokens, channels]`, each times the root of its token's weight
+  Tensor mean_sum;    ///< float64 `[channels]`: the weighted sum of the inputs
+  double weight = 0;  ///< sum of the tokens' weights
+  double largest_token = 0;  ///< the largest weight * |x|^2
+  int64_t count = 0;         ///< tokens
+};
+
 /// The uncentred second moment of one site's inputs as raw sums, so that merging is addition:
-/// `sum_t x_t x_t^T` in float64 `[channels, channels]`, or, while tokens are fewer than channels,
-/// the inputs themselves in float32 `[tokens, channels]`, which hold the same and are smaller.
+/// `sum_t w_t x_t x_t^T` in float64 `[channels, channels]`, or, while tokens are fewer than
+/// channels, the inputs themselves in float32 `[tokens, channels]`, which hold the same and are
+/// smaller. The weights w_t are 1 unless a token cap lowers them.
 class SecondMoment {
  public:
   /// `expected_tokens` decides between the sum and the rows; more than that must not be added.
   SecondMoment(int64_t channels, int64_t expected_tokens, at::Device device);
+  /// Goes on from stored sums, whose shapes and dtypes must be right.
+  explicit SecondMoment(MomentSums sums);
 
   /// Adds the inputs `x`, float32 `[tokens, channels]`, at most a few thousand tokens at a time:
-  /// they are widened to float64 for the products. Throws `Error` on NaN or infinity.
-  void add(const Tensor& x);
+  /// they are widened to float64 for the products. `weights` is float64 `[tokens]`, or undefined
+  /// where all are 1. Throws `Error` on NaN or infinity.
+  void add(const Tensor& x, const Tensor& weights = {});
+  /// Adds what another one of the same site has seen. Rows stay rows while they are fewer than
+  /// channels.
+  void merge(const SecondMoment& other);
 
-  int64_t channels() const { return channels_; }
-  int64_t count() const { return count_; }
-  bool has_rows() const { return has_rows_; }
+  int64_t channels() const { return sums_.mean_sum.size(0); }
+  int64_t count() const { return sums_.count; }
+  double weight() const { return sums_.weight; }
+  bool has_rows() const { return sums_.rows.defined(); }
   /// `[tokens, channels]` float32; only where `has_rows()`.
   Tensor rows() const;
-  /// The symmetric sum, float64 `[channels, channels]`; only where not `has_rows()`.
+  /// The symmetric sum, float64 `[channels, channels]`.
   Tensor sum() const;
-  /// Sum of the inputs, float64 `[channels]`.
-  const Tensor& mean_sum() const { return mean_sum_; }
-  /// sum_t |x_t|^2.
-  double trace() const { return trace_; }
+  const Tensor& mean_sum() const { return sums_.mean_sum; }
+  /// sum_t w_t |x_t|^2.
+  double trace() const;
+  double largest_token() const { return sums_.largest_token; }
   /// Share of the trace that the largest token holds: near 1 where one attention-sink token
   /// dominates.
-  double largest_token_share() const { return trace_ > 0 ? largest_token_ / trace_ : 0; }
+  double largest_token_share() const;
 
  private:
-  int64_t channels_;
-  int64_t count_ = 0;
-  bool has_rows_;
-  Tensor sum_;  ///< upper column panels alone are kept up to date
-  Tensor rows_;
-  Tensor mean_sum_;
-  double trace_ = 0;
-  double largest_token_ = 0;
+  MomentSums sums_;  ///< of `sum`, the upper column panels alone are kept up to date
 };
 
-/// Sums over the tokens of xhat_j^2, the normalized hidden states before the gain.
-class NormMoment {
+/// The diagonal of a second moment, for inputs of which no more is needed: normalized hidden states
+/// before a norm's gain, and the one-hot inputs of an embedding, where it counts the tokens.
+class DiagonalMoment {
  public:
-  NormMoment(int64_t channels, at::Device device);
+  /// `sum` float64 `[channels]`.
+  DiagonalMoment(Tensor sum, int64_t count) : sum_(std::move(sum)), count_(count) {}
+  DiagonalMoment(int64_t channels, at::Device device);
+
+  /// Adds x_j^2 of every row of `x`, float32 `[tokens, channels]`.
   void add(const Tensor& x);
-  /// n_j = E[xhat_j^2] / mean_j E[xhat_j^2], float64 `[channels]` on the CPU.
-  Tensor relative_energies() const;
+  void merge(const DiagonalMoment& other);
+
+  const Tensor& sum() const { return sum_; }
+  int64_t channels() const { return sum_.size(0); }
   int64_t count() const { return count_; }
 
  private:
@@ -60,7 +77,16 @@ class NormMoment {
   int64_t count_ = 0;
 };
 
-/// How often each token stands in the retain texts, float64 `[vocabulary]` on the CPU.
-Tensor token_counts(const std::vector<int64_t>& ids, int64_t vocabulary);
+/// How often each token stands in a text, on the CPU.
+DiagonalMoment token_counts(const std::vector<int64_t>& ids, int64_t vocabulary);
+
+/// The moment of one site, whatever its kind.
+using SiteMoment = std::variant<SecondMoment, DiagonalMoment>;
+
+/// `--token-cap C`: w_t = min(1, C * median|x|^2 / |x_t|^2) over the tokens of one text, float64
+/// `[tokens]`. An attention-sink token of 100 times the norm would otherwise hold nearly the whole
+/// trace. The median is each text's own, so that moments of two halves merge to those of the whole.
+/// `lengths` are the texts' tokens in `x`.
+Tensor token_weights(const Tensor& x, const std::vector<int64_t>& lengths, double cap);
 
 }  // namespace sagesan

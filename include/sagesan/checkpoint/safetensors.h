@@ -56,16 +56,4 @@ class SafetensorsFile {
   std::map<std::string, std::string> metadata_;
 };
 
-/// A tensor in memory, to be written.
-struct TensorBytes {
-  std::string name;
-  DType dtype;
-  std::vector<int64_t> shape;
-  std::span<const std::byte> bytes;
-};
-
-/// Writes a new safetensors file with the tensors in the order given.
-void write_safetensors(const std::filesystem::path& path, const std::vector<TensorBytes>& tensors,
-                       const std::map<std::string, std::string>& metadata = {});
-
 }  // namespace sagesan

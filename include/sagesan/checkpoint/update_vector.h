@@ -37,4 +37,7 @@ bool same_bytes(const StoredTensor& a, const StoredTensor& b);
 /// Reads both checkpoints once, in small blocks: finds what changed and computes both identities.
 UpdateVector compare(const Checkpoint& base, const Checkpoint& unlearned, const Progress& progress);
 
+/// The identity of one checkpoint, the same as `compare` gives. Reads it once.
+std::string checkpoint_identity(const Checkpoint& checkpoint, const Progress& progress);
+
 }  // namespace sagesan

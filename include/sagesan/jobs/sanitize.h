@@ -2,11 +2,12 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "sagesan/report/sanitize_report.h"
-#include "sagesan/sanitize/plan.h"
+#include "sagesan/sanitize/method.h"
 #include "sagesan/support/progress.h"
 
 namespace sagesan {
@@ -14,12 +15,19 @@ namespace sagesan {
 struct SanitizeOptions {
   std::filesystem::path base, unlearned, out;
   std::vector<std::filesystem::path> retain;
-  double strength = 1;   ///< finite, at least 0
-  double energy = 0.95;  ///< in (0, 1]
+  std::filesystem::path moments;  ///< collected ones instead of `retain`; empty: none
+  Method method = Method::kSage;
+  double strength = 1;                ///< finite, at least 0; nullspace takes no notice of it
+  std::optional<double> target_bias;  ///< kept share of each bias, in (0, 1], instead of `strength`
+  double carrier_gain = 1;            ///< above 0
+  double energy = 0.95;               ///< in (0, 1]; ridge takes no notice of it
   OtherPolicy other = OtherPolicy::kShrink;
+  std::vector<std::string> include, exclude;  ///< expressions on tensor names
   std::vector<std::string> retain_fields;
   int64_t max_length = 512;
   int64_t max_tokens = 0;
+  bool unlearned_activations = false;  ///< run the unlearned model instead of the base
+  double token_cap = 0;                ///< 0: none
   std::string device = "auto";
   std::filesystem::path report;  ///< a second copy of the report; empty: none
   bool overwrite = false;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,5 +37,9 @@ std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& directory);
 TokenData read_token_data(const std::vector<std::filesystem::path>& files,
                           const std::optional<Tokenizer>& tokenizer, const TokenOptions& options,
                           int64_t vocabulary);
+
+/// Tells the user which texts were cut or left out.
+void give_notices(const std::vector<RetainFileReport>& files,
+                  const std::function<void(const std::string&)>& notice);
 
 }  // namespace sagesan

@@ -24,8 +24,9 @@ struct TokenBatch {
 };
 
 /// Called with the inputs `x` (float32 `[tokens, channels]`) that a site sees, a block of whole
-/// texts at a time, in order.
-using Observer = std::function<void(Site site, const Tensor& x)>;
+/// texts at a time, in order; `lengths` are the tokens of each of these texts.
+using Observer =
+    std::function<void(Site site, const Tensor& x, const std::vector<int64_t>& lengths)>;
 
 /// A decoder of the Llama family that holds one layer at a time. Everything is computed in float32
 /// from the checkpoint's weights; the hidden states of all tokens stay in memory, `[tokens,
@@ -44,7 +45,8 @@ class Decoder {
                  const std::set<Site>& wanted, bool finish, const Observer& observer);
 
   /// Final norm of `hidden`, in place; observes the final norm's and the head's inputs if wanted.
-  void run_final_norm(Tensor& hidden, const std::set<Site>& wanted, const Observer& observer) const;
+  void run_final_norm(Tensor& hidden, const TokenBatch& batch, const std::set<Site>& wanted,
+                      const Observer& observer) const;
 
   /// Rows [start, start + count) of the head's weight, float32.
   Tensor head_rows(int64_t start, int64_t count) const;

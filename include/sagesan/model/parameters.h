@@ -36,6 +36,10 @@ LayerNames layer_names(int64_t layer);
 /// Every tensor that a model of this configuration consists of, by name.
 std::map<std::string, Parameter> model_parameters(const ModelConfiguration& model);
 
+/// Every site of the model and the number of its channels (rows of the vocabulary for the
+/// embedding).
+std::map<Site, int64_t> model_sites(const ModelConfiguration& model);
+
 /// The head that some files store although it is tied to the embedding; empty where there is none.
 StoredTensor find_stored_tied_head(const ModelConfiguration& model, const Checkpoint& checkpoint);
 

@@ -31,6 +31,8 @@ struct Site {
   std::string name() const;
   /// Whether what is observed there is normalized hidden states, of which only squares are summed.
   bool is_norm() const;
+  /// Whether the diagonal of its second moment is all that is needed: norms and the embedding.
+  bool is_diagonal() const { return is_norm() || kind == SiteKind::kEmbedding; }
 };
 
 }  // namespace sagesan

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sagesan/support/json.h"
+#include "sagesan/text/retain_file.h"
 
 namespace sagesan {
 
@@ -23,9 +24,13 @@ struct TensorReport {
   std::vector<int64_t> shape;
   std::optional<int64_t> rank;
   std::optional<double> energy_share;
-  double strength = 0;
+  std::optional<double> strength;  ///< of solved ones; absent: infinite (projected out)
   std::optional<double> bias_before, bias_after;
   std::optional<double> head_bias_before, head_bias_after;  ///< tied embeddings: as the head
+  /// With a target: whether the stored weights keep no more than it (1 % leeway), and the bias that
+  /// rounding to the stored dtype alone leaves, below which nothing can come.
+  std::optional<bool> target_reached;
+  std::optional<double> rounding_bias;
   double norm_before = 0, norm_after = 0;
 };
 
@@ -37,21 +42,17 @@ struct SiteReport {
   std::optional<double> energy_share, leading_share, largest_token_share, residual;
 };
 
-struct RetainFileReport {
-  std::string name;  ///< without its directory: reports go to other people
-  std::string hash;  ///< xxh3-128 of the bytes
-  int64_t records = 0;
-  int64_t tokens = 0;
-  int64_t truncated = 0;  ///< records cut at the maximum length
-  int64_t left_out = 0;   ///< records beyond --max-tokens
-};
-
 /// The options that decide the result.
 struct ReportOptions {
   std::string method = "sage";
-  double strength = 1;
+  std::optional<double> strength;  ///< absent where a target or the method decides
+  std::optional<double> target_bias;
+  double carrier_gain = 1;
   double energy = 0.95;
   std::string other = "shrink";
+  std::vector<std::string> include, exclude;
+  std::string activations = "base";
+  double token_cap = 0;
   int64_t max_length = 512;
   std::vector<std::string> retain_fields;
 };
@@ -59,6 +60,7 @@ struct ReportOptions {
 /// The figures of the whole run.
 struct SanitizeSummary {
   int64_t solved = 0, kept = 0, base = 0;  ///< tensors by treatment
+  int64_t missed = 0;                      ///< solved ones that did not reach the target bias
   /// Means over the solved linear modules.
   std::optional<double> linear_mean_bias_before, linear_mean_bias_after;
   double update_norm_before = 0, update_norm_after = 0;  ///< of all updates together

@@ -7,23 +7,20 @@
 
 #include "sagesan/checkpoint/update_vector.h"
 #include "sagesan/model/parameters.h"
+#include "sagesan/sanitize/method.h"
+#include "sagesan/sanitize/name_filter.h"
 
 namespace sagesan {
 
-/// What happens to changed parameters that are no linear modules: `--other`.
-enum class OtherPolicy {
-  kShrink,  ///< the closed form with the second moment of their own input
-  kKeep,    ///< the unlearned values
-  kBase,    ///< the base values
-};
-
-std::string_view other_policy_name(OtherPolicy policy);
-
+/// What is done with a changed tensor.
 enum class Treatment {
   kSolve,  ///< closed form
   kKeep,   ///< the unlearned bytes
   kBase,   ///< the base values in the unlearned dtype
 };
+
+/// "solved", "kept", "base": the name in reports.
+std::string_view treatment_name(Treatment treatment);
 
 struct PlannedTensor {
   const Update* update;
@@ -37,14 +34,10 @@ struct Plan {
   /// Changed ones, in the update vector's order; without a stored copy of a tied head.
   std::vector<PlannedTensor> tensors;
   std::set<Site> sites;
-  /// Number of layers of the base model that must run: up to the last one with a wanted site,
-  /// all of them where the final norm's or the head's input is wanted.
-  int64_t layers_to_run(const ModelConfiguration& model) const;
-  bool needs_final_norm(const ModelConfiguration& model) const;
 };
 
-/// `update_vector` must outlive the plan.
+/// `update_vector` must outlive the plan. Tensors that `filter` does not select are kept.
 Plan make_plan(const UpdateVector& update_vector, const ModelConfiguration& model,
-               OtherPolicy other);
+               OtherPolicy other, const NameFilter& filter);
 
 }  // namespace sagesan

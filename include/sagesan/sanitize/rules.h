@@ -4,16 +4,52 @@
 #include <vector>
 
 #include "sagesan/checkpoint/update_vector.h"
+#include "sagesan/sanitize/damping_curve.h"
 #include "sagesan/sanitize/solver.h"
 
 namespace sagesan {
+
+/// How much is taken out of one update.
+struct Filter {
+  double strength = 1;  ///< at least 0; infinite: the hard projection
+  double gain = 1;      ///< the sanitized update times this
+};
+
+/// How one parameter kind is sanitized, in blocks of rows (a vector is one row).
+struct Rule {
+  /// What is to be taken out of the update rows `d`, which start at row `start` of the tensor.
+  std::function<Tensor(const Tensor& d, int64_t start, double strength)> removed;
+  /// The damage that rows `m` of an update (or of the base weight) do: trace(M S M^T) or its
+  /// counterpart.
+  std::vector<std::function<double(const Tensor& m, int64_t start)>> measures;
+  /// Adds what rows `d` contribute to the damping curve of each measure.
+  std::function<void(const Tensor& d, int64_t start, std::vector<DampingCurve>& curves)>
+      add_to_curves;
+};
+
+Rule linear_rule(const Subspace& subspace);
+Rule bias_rule();
+/// `relative_energies` float64 `[channels]`, on the CPU.
+Rule norm_rule(const Tensor& relative_energies);
+/// `row_energies` float64 `[rows]`, on the CPU.
+Rule embedding_rule(const Tensor& row_energies);
+/// Measures as an embedding first, then as the head.
+Rule tied_embedding_rule(const Tensor& row_energies, const Subspace& head);
+/// The whole update divided by 1 + strength, whatever its directions; measured as `rule` does.
+Rule uniform_rule(Rule rule);
+/// The base values, rounded to the unlearned dtype.
+Rule base_rule();
+/// Nothing is removed; the figures alone are wanted.
+Rule keep_rule();
 
 /// Takes the new values of a tensor, in its stored dtype on the CPU, from byte `start` of its data.
 using TensorSink = std::function<void(uint64_t start, const Tensor& values)>;
 
 /// Responses of one update: sums whose ratio to the base weight's own is a bias.
 struct Responses {
-  double base = 0, before = 0, after = 0;
+  double base = 0, before = 0;
+  double after = 0;     ///< of the rounded weights
+  double rounding = 0;  ///< of what rounding to the stored dtype alone changed; 0 unless asked for
 };
 
 /// What was measured while a tensor was solved; `after` is of the rounded weights.
@@ -22,31 +58,21 @@ struct SolveFigures {
   std::vector<Responses> responses;  ///< one for each measure of the rule
 };
 
-/// How one parameter kind is sanitized, in blocks of rows (a vector is one row).
-struct Rule {
-  /// What is to be taken out of the update rows `d`, which start at row `start` of the tensor.
-  std::function<Tensor(const Tensor& d, int64_t start)> removed;
-  /// The damage that rows `m` of an update (or of the base weight) do: trace(M S M^T) or its
-  /// counterpart.
-  std::vector<std::function<double(const Tensor& m, int64_t start)>> measures;
+struct ApplyOptions {
+  Filter filter;
+  at::Device device = at::kCPU;
+  bool measure_rounding = false;
 };
-
-Rule linear_rule(const Subspace& subspace, double strength);
-Rule bias_rule(double strength);
-/// `relative_energies` float64 `[channels]`, on the CPU.
-Rule norm_rule(const Tensor& relative_energies, double strength);
-/// `row_energies` float64 `[rows]`, on the CPU.
-Rule embedding_rule(const Tensor& row_energies, double strength);
-/// Measures as an embedding first, then as the head.
-Rule tied_embedding_rule(const Tensor& row_energies, const Subspace& head, double strength);
-/// The base values, rounded to the unlearned dtype.
-Rule base_rule();
-/// Nothing is removed; the figures alone are wanted.
-Rule keep_rule();
 
 /// Applies `rule` to one changed tensor and hands the result to `sink`, where one is given. Throws
 /// `InputError` naming the tensor where a weight is not finite.
-SolveFigures apply_rule(const Update& update, const Rule& rule, at::Device device,
+SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptions& options,
                         const TensorSink& sink);
+
+/// The strength at which `rule` leaves the share `target` of the bias of this update (of each of
+/// its biases at most), before rounding. Infinity where that cannot be reached. Reads the tensor
+/// once.
+double strength_for_target(const Update& update, const Rule& rule, double target,
+                           at::Device device);
 
 }  // namespace sagesan

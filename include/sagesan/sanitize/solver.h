@@ -7,7 +7,8 @@ namespace sagesan {
 
 /// The closed forms of SAGE (arXiv:2606.18309; derivation in docs/method.md). Each gives what is to
 /// be taken out of the update `d = unlearned - base`, so that the sanitized weight is `unlearned -
-/// removed`: at strength 0 nothing is removed. All of them are linear in `d`.
+/// removed`: at strength 0 nothing is removed. All of them are linear in `d`. An infinite strength
+/// takes out everything that has a penalty: the hard projection.
 
 /// Linear module: `D U_k diag(s h / (1 + s h)) U_k^T`, the minimizer X = D - removed of
 /// `||X - D||_F^2 + s ||X U_k diag(h)^(1/2)||_F^2`. `d` float32 `[out, in]`.
@@ -30,8 +31,12 @@ Tensor removed_from_embedding(const Tensor& d, const Tensor& row_energies, doubl
 Tensor removed_from_tied_embedding(const Tensor& d, const Tensor& row_energies,
                                    const Subspace& head, double strength);
 
-/// e_v for every row of the vocabulary from the token counts, float64.
-Tensor embedding_energies(const Tensor& counts);
+/// e_v for every row of the vocabulary from the token counts, float64 on the CPU.
+Tensor embedding_energies(const DiagonalMoment& counts);
+
+/// n_j = E[xhat_j^2] / mean_j E[xhat_j^2] of a norm's normalized inputs, float64 on the CPU. Throws
+/// `Error` naming `site` where they are all zero.
+Tensor norm_energies(const DiagonalMoment& moment, const std::string& site);
 
 /// `unlearned - removed`, rounded once to the dtype of `unlearned`; where nothing is removed the
 /// bits of `unlearned` stay (the sign of a zero too). Throws `Error` naming `name` if the result is

@@ -12,6 +12,7 @@ struct Subspace {
   int64_t rank = 0;  ///< k: the smallest r whose l_1 + ... + l_r reach the asked share of trace(S)
   double energy_share = 0;   ///< the share they hold
   double leading_share = 0;  ///< l_1 / trace(S)
+  double mean_energy = 0;    ///< trace(S) / d, so that l_i = h_i * mean_energy
   double residual = 0;       ///< relative error of the decomposition, measured with random probes
   Tensor directions;         ///< U_k, float32 `[channels, k]`
   Tensor relative_energies;  ///< h_i = l_i * d / trace(S), float64 `[k]` on the CPU
@@ -26,5 +27,9 @@ struct Subspace {
 /// `site` where the moment is zero or the decomposition fails its residual check: LAPACK's own
 /// `info` is no proof (OpenBLAS 0.3.21 says success on NaN).
 Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site);
+
+/// A control: the same rank, energies and moment with random orthonormal directions instead of U_k,
+/// the same for the same `seed`. What a filter gains over it is due to the directions.
+Subspace with_random_directions(Subspace subspace, uint64_t seed);
 
 }  // namespace sagesan

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <span>
 #include <string>
@@ -27,5 +28,8 @@ class Hasher {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// xxh3-128 of a file's bytes.
+std::string hash_file(const std::filesystem::path& path);
 
 }  // namespace sagesan

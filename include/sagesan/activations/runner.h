@@ -1,0 +1,33 @@
+#pragma once
+
+#include <functional>
+#include <set>
+#include <string>
+
+#include "sagesan/activations/moments.h"
+#include "sagesan/model/decoder.h"
+
+namespace sagesan {
+
+/// Takes the moment of one site; it is gone afterwards.
+using MomentSink = std::function<void(Site site, const SiteMoment& moment)>;
+
+/// What a run over texts observes.
+struct ObservationPlan {
+  std::set<Site> sites;
+  double token_cap = 0;  ///< see `token_weights`; 0: none
+  /// Number of layers that must run: up to the last one with a wanted site, all of them where the
+  /// final norm's or the head's input is wanted.
+  int64_t layers_to_run(const ModelConfiguration& model) const;
+  bool needs_final_norm(const ModelConfiguration& model) const;
+};
+
+/// Runs a model over `batch` layer by layer and hands each wanted site's moment to `sink`, in the
+/// order of the computation, as soon as its layer is through: one layer's moments are in memory at
+/// a time. `entering` is told each layer before it runs. Throws `InputError` naming the checkpoint
+/// and the site where activations are not finite.
+void observe(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device,
+             const TokenBatch& batch, const ObservationPlan& plan,
+             const std::function<void(int64_t layer)>& entering, const MomentSink& sink);
+
+}  // namespace sagesan

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string_view>
+
+namespace sagesan {
+
+/// How the update of linear modules is filtered: `--method`.
+enum class Method {
+  kSage,       ///< the dominant subspace, damped by strength and relative energy
+  kRidge,      ///< the same with every direction: energy 1
+  kNullspace,  ///< the dominant subspace projected out: infinite strength (GPM, AlphaEdit)
+  kScale,      ///< the whole update divided by 1 + strength, whatever its directions
+  kRandom,     ///< a control: sage with random directions of the same spectrum
+};
+
+std::string_view method_name(Method method);
+
+/// What happens to changed parameters that are no linear modules: `--other`.
+enum class OtherPolicy {
+  kShrink,  ///< the closed form with the second moment of their own input
+  kKeep,    ///< the unlearned values
+  kBase,    ///< the base values
+};
+
+std::string_view other_policy_name(OtherPolicy policy);
+
+}  // namespace sagesan

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <filesystem>
+
+namespace sagesan {
+
+/// A file that appears complete or not at all: it is built beside the target and renamed.
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path target);
+  /// Removes what was not committed.
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  /// Where to write, a name that does not exist; the writer forces its bytes to the disk.
+  const std::filesystem::path& path() const { return partial_; }
+  /// Renames to the target, replacing a file there at once only where `overwrite`. Throws
+  /// `IoError`.
+  void commit(bool overwrite);
+
+ private:
+  std::filesystem::path target_;
+  std::filesystem::path partial_;
+  bool committed_ = false;
+};
+
+}  // namespace sagesan

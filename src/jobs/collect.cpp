@@ -1,0 +1,72 @@
+#include "sagesan/jobs/collect.h"
+
+#include <optional>
+
+#include "moments_target.h"
+#include "sagesan/activations/moments_file.h"
+#include "sagesan/activations/runner.h"
+#include "sagesan/checkpoint/update_vector.h"
+#include "sagesan/jobs/device.h"
+#include "sagesan/jobs/preflight.h"
+#include "sagesan/jobs/token_data.h"
+#include "sagesan/support/hash.h"
+
+namespace sagesan {
+
+MomentsSummary collect(const CollectOptions& options, const Progress& progress,
+                       const std::function<void(const std::string&)>& notice) {
+  Preflight preflight;
+  at::Device device = at::kCPU;
+  Checkpoint checkpoint;
+  ModelConfiguration model;
+  std::optional<Tokenizer> tokenizer;
+  TokenData texts;
+  preflight.check([&] { device = parse_device(options.device); });
+  const bool opened = preflight.check([&] { checkpoint = Checkpoint::open(options.base); });
+  const bool known = std::filesystem::is_directory(options.base) &&
+                     preflight.check([&] { model = read_configuration(options.base); });
+  if (opened && known) preflight.check([&] { check_parameters(model, checkpoint); });
+  if (preflight.check([&] { tokenizer = find_tokenizer(options.base); }) && known) {
+    preflight.check([&] {
+      texts = read_token_data(options.retain, tokenizer,
+                              {.fields = options.retain_fields,
+                               .max_length = options.max_length,
+                               .max_tokens = options.max_tokens},
+                              model.vocabulary);
+    });
+  }
+  std::vector<std::filesystem::path> inputs = options.retain;
+  inputs.push_back(options.base);
+  preflight.check([&] { check_moments_target(options.out, inputs, options.overwrite); });
+  preflight.finish();
+  give_notices(texts.files, notice);
+
+  MomentsOrigin origin{
+      .base_identity = checkpoint_identity(checkpoint, progress),
+      .tokenizer_identity = tokenizer ? hash_file(options.base / "tokenizer.json") : "",
+      .max_length = options.max_length,
+      .token_cap = options.token_cap,
+      .retain_fields = options.retain_fields,
+      .retain_files = texts.files};
+  ObservationPlan plan{.token_cap = options.token_cap};
+  std::map<std::string, MomentShape> shapes;
+  for (const auto& [site, channels] : model_sites(model)) {
+    plan.sites.insert(site);
+    shapes[site.name()] = {
+        .channels = channels, .diagonal = site.is_diagonal(), .tokens = texts.batch.tokens()};
+  }
+  MomentsWriter writer(options.out, origin, shapes);
+  const auto report = [&](int64_t layer) {
+    if (progress)
+      progress("collect", static_cast<double>(layer), static_cast<double>(model.layers + 1));
+  };
+  observe(model, checkpoint, device, texts.batch, plan, report,
+          [&](Site site, const SiteMoment& moment) {
+            writer.write(site.name(), moment);
+            report(std::max<int64_t>(site.layer, 0));
+          });
+  writer.commit(options.overwrite);
+  return {static_cast<int64_t>(shapes.size()), texts.batch.tokens()};
+}
+
+}  // namespace sagesan

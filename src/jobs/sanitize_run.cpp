@@ -1,0 +1,216 @@
+#include "sanitize_run.h"
+
+#include <cmath>
+#include <limits>
+
+#include "sagesan/activations/runner.h"
+#include "sagesan/support/error.h"
+#include "sagesan/support/hash.h"
+
+namespace sagesan {
+namespace {
+
+/// A seed for the control's directions: the site's own, the same in every run.
+uint64_t seed_of(const std::string& site) {
+  Hasher hasher;
+  hasher.add_text(site);
+  return std::stoull(hasher.hex().substr(0, 16), nullptr, 16);
+}
+
+std::optional<double> ratio(double value, double base) {
+  return base > 0 ? std::optional(value / base) : std::nullopt;
+}
+
+void add_biases(const SolveFigures& figures, TensorReport& report) {
+  const Responses& first = figures.responses.at(0);
+  report.bias_before = ratio(first.before, first.base);
+  report.bias_after = ratio(first.after, first.base);
+  if (figures.responses.size() > 1) {
+    const Responses& head = figures.responses[1];
+    report.head_bias_before = ratio(head.before, head.base);
+    report.head_bias_after = ratio(head.after, head.base);
+  }
+}
+
+void add_target(const SolveFigures& figures, double target, TensorReport& report) {
+  constexpr double kLeeway = 1.01;
+  report.target_reached = true;
+  for (const Responses& responses : figures.responses) {
+    if (responses.after > kLeeway * target * responses.before) report.target_reached = false;
+  }
+  report.rounding_bias = ratio(figures.responses[0].rounding, figures.responses[0].base);
+}
+
+}  // namespace
+
+SanitizeRun::SanitizeRun(const SanitizeOptions& options, const SanitizeInputs& inputs,
+                         const UpdateVector& updates, const Plan& plan, CheckpointWriter& writer,
+                         const Progress& progress)
+    : options_(options),
+      inputs_(inputs),
+      updates_(updates),
+      plan_(plan),
+      writer_(writer),
+      progress_(progress),
+      tied_head_(find_stored_tied_head(inputs.model, inputs.unlearned)) {}
+
+void SanitizeRun::copy_unchanged() {
+  double done = 0;
+  for (const Update& update : updates_.updates) {
+    const bool written_with_embedding =
+        update.unlearned.info == tied_head_.info && updates_.find(kEmbeddingName)->changed;
+    if (!update.changed && !written_with_embedding) writer_.copy(update.unlearned);
+    if (progress_) progress_("copy", ++done, static_cast<double>(updates_.updates.size()));
+  }
+}
+
+StoredTensor SanitizeRun::twin(const Update& update) const {
+  return update.name == kEmbeddingName ? tied_head_ : StoredTensor{};
+}
+
+TensorSink SanitizeRun::sink(const Update& update) {
+  // The same values go into a stored copy of the tied head.
+  return [this, &update, twin = twin(update)](uint64_t start, const Tensor& values) {
+    writer_.write(update.unlearned, start, tensor_bytes(values));
+    if (twin) writer_.write(twin, start, tensor_bytes(values));
+  };
+}
+
+TensorReport SanitizeRun::start_report(const PlannedTensor& tensor) const {
+  const TensorInfo& info = *tensor.update->unlearned.info;
+  return {.name = tensor.update->name,
+          .kind = std::string(tensor.parameter ? parameter_kind_name(tensor.parameter->kind)
+                                               : "unknown"),
+          .treatment = std::string(treatment_name(tensor.treatment)),
+          .dtype = std::string(dtype_name(info.dtype)),
+          .shape = info.shape};
+}
+
+void SanitizeRun::take_over(const PlannedTensor& tensor) {
+  const Update& update = *tensor.update;
+  TensorReport report = start_report(tensor);
+  SolveFigures figures;
+  if (tensor.treatment == Treatment::kKeep) {
+    // The bytes themselves, whatever they mean; figures where they are numbers.
+    writer_.copy(update.unlearned);
+    if (const StoredTensor copy = twin(update)) writer_.copy(copy);
+    if (is_computable(update.unlearned.info->dtype) && is_computable(update.base.info->dtype))
+      figures = apply_rule(update, keep_rule(), {.device = inputs_.device}, nullptr);
+  } else {
+    figures = apply_rule(update, base_rule(), {.device = inputs_.device}, sink(update));
+  }
+  report.norm_before = std::sqrt(figures.squared_norm_before);
+  report.norm_after = std::sqrt(figures.squared_norm_after);
+  tensors[update.name] = std::move(report);
+}
+
+Filter SanitizeRun::choose_filter(const Update& update, const Rule& rule) const {
+  Filter filter{.strength = options_.strength, .gain = options_.carrier_gain};
+  if (options_.method == Method::kNullspace) {
+    filter.strength = std::numeric_limits<double>::infinity();
+  } else if (options_.target_bias) {
+    // The gain multiplies the bias by its square.
+    const double target = *options_.target_bias / (filter.gain * filter.gain);
+    filter.strength = strength_for_target(update, rule, target, inputs_.device);
+  }
+  return filter;
+}
+
+void SanitizeRun::solve(const PlannedTensor& tensor, Rule rule, const Subspace* subspace) {
+  const Update& update = *tensor.update;
+  if (options_.method == Method::kScale) rule = uniform_rule(std::move(rule));
+  const Filter filter = choose_filter(update, rule);
+  const SolveFigures figures = apply_rule(update, rule,
+                                          {.filter = filter,
+                                           .device = inputs_.device,
+                                           .measure_rounding = options_.target_bias.has_value()},
+                                          sink(update));
+  TensorReport report = start_report(tensor);
+  report.norm_before = std::sqrt(figures.squared_norm_before);
+  report.norm_after = std::sqrt(figures.squared_norm_after);
+  if (tensor.parameter->kind != ParameterKind::kBias) report.site = tensor.parameter->site.name();
+  if (std::isfinite(filter.strength)) report.strength = filter.strength;
+  add_biases(figures, report);
+  if (options_.target_bias) add_target(figures, *options_.target_bias, report);
+  if (subspace != nullptr) {
+    report.rank = subspace->rank;
+    report.energy_share = subspace->energy_share;
+  }
+  tensors[update.name] = std::move(report);
+}
+
+void SanitizeRun::solve_without_moments() {
+  for (const PlannedTensor& tensor : plan_.tensors) {
+    if (tensor.treatment != Treatment::kSolve) {
+      take_over(tensor);
+    } else if (tensor.parameter->kind == ParameterKind::kBias) {
+      solve(tensor, bias_rule(), nullptr);
+    }
+    if (progress_) progress_("sanitize", 0, 1);
+  }
+}
+
+const Subspace& SanitizeRun::decompose(Site site, const SecondMoment& moment) {
+  const double energy = options_.method == Method::kRidge ? 1 : options_.energy;
+  subspace_ = dominant_subspace(moment, energy, site.name());
+  if (options_.method == Method::kRandom)
+    subspace_ = with_random_directions(*std::move(subspace_), seed_of(site.name()));
+  SiteReport& report = sites[site.name()];
+  report.rank = subspace_->rank;
+  report.energy_share = subspace_->energy_share;
+  report.leading_share = subspace_->leading_share;
+  report.largest_token_share = moment.largest_token_share();
+  report.residual = subspace_->residual;
+  return *subspace_;
+}
+
+void SanitizeRun::solve_with(Site site, const SiteMoment& moment) {
+  std::visit(
+      [&](const auto& m) { sites[site.name()] = {.tokens = m.count(), .channels = m.channels()}; },
+      moment);
+  std::optional<Rule> rule;
+  const Subspace* subspace = nullptr;
+  if (const auto* second = std::get_if<SecondMoment>(&moment)) {
+    subspace = &decompose(site, *second);
+    rule = linear_rule(*subspace);
+  } else if (site.is_norm()) {
+    rule = norm_rule(norm_energies(std::get<DiagonalMoment>(moment), site.name()));
+  } else {
+    row_energies_ = embedding_energies(std::get<DiagonalMoment>(moment));
+    rule = embedding_rule(row_energies_);
+  }
+  for (const PlannedTensor& tensor : plan_.tensors) {
+    if (tensor.treatment != Treatment::kSolve) continue;
+    const auto& [kind, input, shape] = *tensor.parameter;
+    if (kind == ParameterKind::kTiedEmbedding) {
+      // Needs both moments; the head's comes last.
+      if (site.kind == SiteKind::kHeadInput)
+        solve(tensor, tied_embedding_rule(row_energies_, *subspace), subspace);
+    } else if (input == site && kind != ParameterKind::kBias) {
+      solve(tensor, *rule, subspace);
+    }
+    const auto all = static_cast<double>(plan_.tensors.size());
+    if (progress_) progress_("sanitize", static_cast<double>(tensors.size()), all);
+  }
+}
+
+void SanitizeRun::run() {
+  copy_unchanged();
+  solve_without_moments();
+  if (inputs_.moments) {
+    for (const Site& site : plan_.sites)
+      solve_with(site, inputs_.moments->read(site.name(), inputs_.device));
+    return;
+  }
+  const bool unlearned = options_.unlearned_activations;
+  const auto entering = [&](int64_t) {
+    const auto all = static_cast<double>(plan_.tensors.size());
+    if (progress_) progress_("sanitize", static_cast<double>(tensors.size()), all);
+  };
+  observe(unlearned ? inputs_.unlearned_model : inputs_.model,
+          unlearned ? inputs_.unlearned : inputs_.base, inputs_.device, inputs_.retain.batch,
+          {.sites = plan_.sites, .token_cap = options_.token_cap}, entering,
+          [this](Site site, const SiteMoment& moment) { solve_with(site, moment); });
+}
+
+}  // namespace sagesan

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "sagesan/activations/moments.h"
+#include "sagesan/checkpoint/writer.h"
+#include "sagesan/sanitize/plan.h"
+#include "sagesan/sanitize/rules.h"
+#include "sagesan/spectral/subspace.h"
+#include "sanitize_inputs.h"
+
+namespace sagesan {
+
+/// The long part of one run: takes moments as they come and solves what depends on them.
+class SanitizeRun {
+ public:
+  /// All of them must outlive the run.
+  SanitizeRun(const SanitizeOptions& options, const SanitizeInputs& inputs,
+              const UpdateVector& updates, const Plan& plan, CheckpointWriter& writer,
+              const Progress& progress);
+
+  /// Writes every tensor and fills `tensors` and `sites`.
+  void run();
+
+  std::map<std::string, TensorReport> tensors;
+  std::map<std::string, SiteReport> sites;
+
+ private:
+  void copy_unchanged();
+  void solve_without_moments();
+  void solve_with(Site site, const SiteMoment& moment);
+  const Subspace& decompose(Site site, const SecondMoment& moment);
+  void solve(const PlannedTensor& tensor, Rule rule, const Subspace* subspace);
+  Filter choose_filter(const Update& update, const Rule& rule) const;
+  void take_over(const PlannedTensor& tensor);
+  TensorReport start_report(const PlannedTensor& tensor) const;
+  TensorSink sink(const Update& update);
+  StoredTensor twin(const Update& update) const;
+
+  const SanitizeOptions& options_;
+  const SanitizeInputs& inputs_;
+  const UpdateVector& updates_;
+  const Plan& plan_;
+  CheckpointWriter& writer_;
+  const Progress& progress_;
+  StoredTensor tied_head_;            ///< a copy that the unlearned checkpoint stores; mostly empty
+  std::optional<Subspace> subspace_;  ///< of the site at hand
+  Tensor row_energies_;               ///< of the embedding, once its moment is known
+};
+
+}  // namespace sagesan

@@ -1,0 +1,88 @@
+#include <algorithm>
+
+#include "sagesan/sanitize/rules.h"
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+namespace {
+
+/// Numbers of one block of rows: a handful of such blocks is all that solving a tensor needs.
+constexpr int64_t kBlockElements = int64_t{1} << 20;
+
+/// Some rows of a changed tensor.
+struct Block {
+  int64_t start;  ///< first row
+  Tensor stored;  ///< unlearned values in their own dtype
+  Tensor base;    ///< base values in the dtype of the computation
+  Tensor d;       ///< the update: float32 for matrices, float64 for vectors
+};
+
+/// Reads a tensor a block at a time. A matrix goes in blocks of rows; anything else is one block.
+/// Vectors are small: float64 throughout.
+void for_each_block(const Update& update, at::Device device,
+                    const std::function<void(const Block&)>& action) {
+  const std::vector<int64_t>& shape = update.unlearned.info->shape;
+  if (update.unlearned.info->bytes == 0) return;
+  const bool matrix = shape.size() == 2;
+  const bool wide = !matrix || update.base.info->dtype == DType::kF64 ||
+                    update.unlearned.info->dtype == DType::kF64;
+  const int64_t rows = matrix ? shape[0] : 1;
+  const int64_t step =
+      matrix ? std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, shape[1])) : 1;
+  for (int64_t start = 0; start < rows; start += step) {
+    const int64_t count = std::min(step, rows - start);
+    const auto read = [&](const StoredTensor& stored) {
+      Tensor values = (matrix ? load_rows(stored, start, count) : load(stored)).to(device);
+      check_finite(values, stored);
+      return values;
+    };
+    const Tensor stored = read(update.unlearned);
+    const Tensor before = stored.to(wide ? at::kDouble : at::kFloat);
+    const Tensor base = read(update.base).to(before.scalar_type());
+    const Tensor d = matrix ? (before - base).to(at::kFloat) : before - base;
+    action({start, stored, base, d});
+  }
+}
+
+}  // namespace
+
+SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptions& options,
+                        const TensorSink& sink) {
+  SolveFigures figures;
+  figures.responses.resize(rule.measures.size());
+  uint64_t written = 0;
+  for_each_block(update, options.device, [&](const Block& block) {
+    const Tensor& d = block.d;
+    Tensor removed = rule.removed(d, block.start, options.filter.strength);
+    const double gain = options.filter.gain;
+    if (gain != 1) removed = removed * gain + d * (1 - gain);
+    const Tensor result = take_out(block.stored, removed.to(block.base.scalar_type()), update.name);
+    const Tensor left = (result.to(block.base.scalar_type()) - block.base).to(d.scalar_type());
+    figures.squared_norm_before += squared_norm(d);
+    figures.squared_norm_after += squared_norm(left);
+    const Tensor weight = block.base.to(d.scalar_type());
+    for (size_t i = 0; i < rule.measures.size(); ++i) {
+      const auto& measure = rule.measures[i];
+      Responses& responses = figures.responses[i];
+      responses.base += measure(weight, block.start);
+      responses.before += measure(d, block.start);
+      responses.after += measure(left, block.start);
+      if (options.measure_rounding)
+        responses.rounding += measure(left - (d - removed), block.start);
+    }
+    const Tensor bytes = result.cpu().contiguous();
+    if (sink) sink(written, bytes);
+    written += bytes.nbytes();
+  });
+  return figures;
+}
+
+double strength_for_target(const Update& update, const Rule& rule, double target,
+                           at::Device device) {
+  std::vector<DampingCurve> curves(rule.measures.size());
+  for_each_block(update, device,
+                 [&](const Block& block) { rule.add_to_curves(block.d, block.start, curves); });
+  return strength_for(curves, target);
+}
+
+}  // namespace sagesan

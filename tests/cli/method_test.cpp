@@ -1,0 +1,223 @@
+// The options of `sanitize` that decide the result, through the program.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "cli/cli_fixture.h"
+#include "cli/weights.h"
+
+namespace sagesan {
+namespace {
+
+using nlohmann::json;
+using testing::Arguments;
+using testing::combine;
+using testing::joined;
+using testing::largest_difference;
+using testing::TinyModel;
+using testing::Weights;
+using testing::write_file;
+
+class Methods : public testing::CliTest {
+ protected:
+  void SetUp() override { make_pair(); }
+
+  /// Runs with `more` and returns the weights; the report is in `report_`.
+  Weights run(const Arguments& more) {
+    succeed(joined(sanitize(more), {"--overwrite", "-q"}));
+    report_ = json::parse(testing::read_file(out() / "sagesan_report.json"));
+    return testing::read_weights(out() / "model.safetensors");
+  }
+  Weights before() const { return testing::read_weights(base() / "model.safetensors"); }
+  Weights after() const { return testing::read_weights(unlearned() / "model.safetensors"); }
+  Weights update() const { return combine(1, after(), -1, before()); }
+
+  json report_;
+};
+
+TEST_F(Methods, RidgeIsEnergyOne) {
+  EXPECT_EQ(run({"--method", "ridge"}), run({"--energy", "1"}));
+  EXPECT_NE(run({"--method", "ridge"}), run({}));
+}
+
+TEST_F(Methods, NullspaceIsTheLimitOfTheStrength) {
+  const Weights hard = run({"--method", "nullspace"});
+  EXPECT_TRUE(report_["options"]["strength"].is_null());
+  for (const json& tensor : report_["tensors"]) EXPECT_TRUE(tensor["strength"].is_null());
+  EXPECT_LT(largest_difference(hard, run({"--strength", "1e9"}), update()), 1e-5);
+  EXPECT_GT(largest_difference(hard, run({"--strength", "10"}), update()), 1e-3);
+}
+
+TEST_F(Methods, ScaleDividesTheWholeUpdate) {
+  // Float32 rounds weights of size 1, not updates of a twentieth of that.
+  EXPECT_LT(largest_difference(run({"--method", "scale", "--strength", "3"}),
+                               combine(0.75, before(), 0.25, after()), update()),
+            1e-5);
+  EXPECT_LT(largest_difference(run({"--method", "scale", "--carrier-gain", "0.6"}),
+                               combine(0.4, before(), 0.6, after()), update()),
+            1e-5);
+  for (const json& tensor : report_["tensors"]) {
+    EXPECT_NEAR(tensor["bias_after"].get<double>() / tensor["bias_before"].get<double>(), 0.36,
+                1e-4);
+  }
+}
+
+TEST_F(Methods, RandomIsAControlOfTheSameSpectrum) {
+  const Weights random = run({"--method", "random"});
+  const json control = report_;
+  EXPECT_EQ(random, run({"--method", "random"}));
+  const Weights sage = run({});
+  ASSERT_EQ(control["tensors"].size(), report_["tensors"].size());
+  int64_t linear = 0;
+  for (size_t i = 0; i < control["tensors"].size(); ++i) {
+    const json& theirs = control["tensors"][i];
+    const json& ours = report_["tensors"][i];
+    EXPECT_EQ(theirs["rank"], ours["rank"]);
+    const std::string name = ours["name"];
+    if (ours["kind"] == "linear") {
+      ++linear;
+      EXPECT_GT(theirs["bias_after"], ours["bias_after"]) << name;
+      EXPECT_LT(theirs["norm_after"], theirs["norm_before"]) << name;
+    } else {
+      EXPECT_EQ(random.at(name), sage.at(name)) << name;
+    }
+  }
+  EXPECT_EQ(linear, 15);
+}
+
+TEST_F(Methods, CarrierGainMultipliesTheSanitizedUpdate) {
+  const Weights plain = run({"--strength", "2"});
+  EXPECT_LT(largest_difference(run({"--strength", "2", "--carrier-gain", "1.5"}),
+                               combine(-0.5, before(), 1.5, plain), update()),
+            2e-5);
+}
+
+TEST_F(Methods, EveryTensorKeepsTheTargetBias) {
+  for (const bool tied : {false, true}) {
+    TinyModel model;
+    model.tied = tied;
+    model.attention_bias = true;
+    make_pair(model);
+    for (const Arguments& gain : {Arguments{}, {"--carrier-gain", "2"}}) {
+      run(joined({"--target-bias", "0.1", "--energy", "1"}, gain));
+      EXPECT_EQ(report_["summary"]["target_missed"], 0);
+      EXPECT_TRUE(report_["options"]["strength"].is_null());
+      for (const json& tensor : report_["tensors"]) {
+        const double kept =
+            tensor["bias_after"].get<double>() / tensor["bias_before"].get<double>();
+        if (tensor["kind"] == "tied_embedding") {
+          // Two biases, one strength: neither keeps more, one keeps just that.
+          const double head =
+              tensor["head_bias_after"].get<double>() / tensor["head_bias_before"].get<double>();
+          EXPECT_NEAR(std::max(kept, head), 0.1, 1e-4);
+        } else {
+          EXPECT_NEAR(kept, 0.1, 1e-4) << tensor;
+        }
+        EXPECT_EQ(tensor["target_reached"], true) << tensor;
+      }
+    }
+  }
+}
+
+TEST_F(Methods, TargetBeyondReachIsReported) {
+  const testing::RunResult ended = testing::run_program(
+      sanitize({"--target-bias", "0.001", "--energy", "0.5", "--exclude", "norm|embed"}));
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_NE(ended.err.find("keep more than the target bias"), std::string::npos) << ended.err;
+  const json report = json::parse(testing::read_file(out() / "sagesan_report.json"));
+  int64_t missed = 0;
+  for (const json& tensor : report["tensors"]) {
+    if (tensor["treatment"] != "solved") continue;
+    EXPECT_TRUE(tensor["strength"].is_null()) << tensor;  // as far as it goes: projected out
+    EXPECT_GT(tensor["bias_after"].get<double>(), 0.001 * tensor["bias_before"].get<double>());
+    missed += tensor["target_reached"] == false ? 1 : 0;
+  }
+  EXPECT_EQ(missed, 15);
+  EXPECT_EQ(report["summary"]["target_missed"], missed);
+}
+
+TEST_F(Methods, RoundingFloorOfBf16IsReported) {
+  TinyModel model;
+  model.dtype = DType::kBF16;
+  model.noise = 0.01;
+  make_pair(model);
+  // Fewer tokens than channels: most of the update stays, and its rounding with it.
+  write_file(retain(), testing::tiny_records(1, 20, model.vocabulary));
+  testing::run_program(sanitize({"--target-bias", "1e-4", "--energy", "1", "--overwrite"}));
+  const json report = json::parse(testing::read_file(out() / "sagesan_report.json"));
+  for (const json& tensor : report["tensors"]) {
+    if (tensor["kind"] != "linear") continue;
+    EXPECT_EQ(tensor["target_reached"], false) << tensor;
+    const double floor = tensor["rounding_bias"];
+    EXPECT_NEAR(tensor["bias_after"].get<double>() / floor, 1, 0.3) << tensor;
+  }
+}
+
+TEST_F(Methods, IncludeAndExcludeSelectByName) {
+  const Weights unlearned_weights = after();
+  const auto touched = [&](const Arguments& more) {
+    std::set<std::string> names;
+    for (const auto& [name, values] : run(more)) {
+      if (values != unlearned_weights.at(name)) names.insert(name);
+    }
+    return names;
+  };
+  EXPECT_EQ(touched({"--include", "layers\\.1\\.mlp\\.(up|gate)"}),
+            (std::set<std::string>{"model.layers.1.mlp.gate_proj.weight",
+                                   "model.layers.1.mlp.up_proj.weight"}));
+  EXPECT_EQ(report_["sites"].size(), 1U);
+  EXPECT_EQ(touched({"--include", "down_proj", "--include", "^model.norm", "--exclude", "s\\.0"}),
+            (std::set<std::string>{"model.layers.1.mlp.down_proj.weight", "model.norm.weight"}));
+  EXPECT_EQ(report_["summary"]["treatments"]["solved"], 2);
+  std::filesystem::remove_all(out());
+  refuse(sanitize({"--include", "nothing_like_this"}), 3,
+         {unlearned().string(), "--include and --exclude leave no changed tensor"});
+  refuse(sanitize({"--exclude", "(unclosed"}), 2, {"--exclude"});
+}
+
+TEST_F(Methods, UnlearnedActivationsAreThoseOfTheOtherModel) {
+  // With the models swapped, D is -D and what is removed from it too: both results add up.
+  const Weights forward = run({"--activations", "unlearned"});
+  EXPECT_EQ(report_["options"]["activations"], "unlearned");
+  succeed({"sanitize", "--base", unlearned(), "--unlearned", base(), "--retain", retain(), "--out",
+           root_ / "swapped", "-q", "--device", "cpu", "--threads", "1"});
+  const Weights swapped = testing::read_weights(root_ / "swapped" / "model.safetensors");
+  EXPECT_LT(largest_difference(combine(1, forward, 1, swapped), combine(1, before(), 1, after()),
+                               update()),
+            1e-5);
+  EXPECT_GT(largest_difference(forward, run({}), update()), 1e-4);
+}
+
+TEST_F(Methods, TokenCapChangesTheMomentsOnlyWhereItBinds) {
+  const Weights plain = run({});
+  EXPECT_LT(largest_difference(run({"--token-cap", "1e9"}), plain, update()), 1e-6);
+  const double share = report_["sites"]["layers.0.mlp_hidden"]["largest_token_share"];
+  EXPECT_GT(largest_difference(run({"--token-cap", "1"}), plain, update()), 1e-4);
+  EXPECT_LT(report_["sites"]["layers.0.mlp_hidden"]["largest_token_share"], share);
+  EXPECT_EQ(report_["options"]["token_cap"], 1.0);
+}
+
+TEST_F(Methods, WordsThatDoNotGoTogether) {
+  refuse(sanitize({"--method", "sagee"}), 2,
+         {"--method 'sagee': expected one of sage, ridge, nullspace, scale, random"});
+  refuse(sanitize({"--method", "ridge", "--energy", "0.9"}), 2,
+         {"--method ridge takes no --energy"});
+  refuse(sanitize({"--method", "nullspace", "--strength", "1"}), 2,
+         {"--method nullspace takes no --strength"});
+  refuse(sanitize({"--method", "nullspace", "--target-bias", "0.1"}), 2,
+         {"--method nullspace takes no --target-bias"});
+  refuse(sanitize({"--method", "random", "--target-bias", "0.1"}), 2,
+         {"--method random takes no --target-bias"});
+  refuse(sanitize({"--strength", "1", "--target-bias", "0.1"}), 2,
+         {"--target-bias and --strength cannot be given together"});
+  refuse(sanitize({"--target-bias", "0"}), 2, {"--target-bias 0: expected a number above 0"});
+  refuse(sanitize({"--target-bias", "1.5"}), 2, {"--target-bias 1.5: expected 0 to 1"});
+  refuse(sanitize({"--carrier-gain", "0"}), 2, {"--carrier-gain 0: expected a number above 0"});
+  refuse(sanitize({"--activations", "both"}), 2,
+         {"--activations 'both': expected one of base, unlearned"});
+  refuse(sanitize({"--token-cap", "-1"}), 2, {"--token-cap -1: expected 0 to"});
+}
+
+}  // namespace
+}  // namespace sagesan
