@@ -23,9 +23,15 @@ def collect(model, texts):
             for name, parts in inputs.items()}
 
 
-def penalty(x, energy):
+def token_weights(x, lengths, cap):
+    """min(1, cap * median|x|^2 / |x_t|^2), the (lower) median being that of the token's own text."""
+    parts = [part.square().sum(1) for part in x.split(lengths)]
+    return torch.cat([(cap * part.median() / part).clamp_max(1) for part in parts])
+
+
+def penalty(x, energy, weights):
     """U_k diag(h) U_k^T `[in, in]`, its rank, and the distance of the energy sum to the threshold."""
-    moment = x.T @ x / len(x)
+    moment = x.T @ (weights[:, None] * x) / weights.sum()
     values, vectors = torch.linalg.eigh(moment)
     values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
     sums = values.cumsum(0) / values.sum()
@@ -42,9 +48,14 @@ def token_energies(ids, rows):
 
 
 @torch.no_grad()
-def sanitize(base, unlearned, texts, strength, energy, other="shrink"):
+def sanitize(base, unlearned, texts, strength, energy, other="shrink", token_cap=float("inf")):
     """{parameter: sanitized float64 tensor}, {linear parameter: (rank, margin)}; tied heads under the embedding's name."""
     inputs = collect(base, texts)
+    lengths = [len(text) for text in texts]
+
+    def penalty_of(module):
+        return penalty(inputs[module], energy, token_weights(inputs[module], lengths, token_cap))
+
     modules, before = dict(base.named_modules()), dict(base.named_parameters())
     result, ranks = {}, {}
     for name, after in unlearned.named_parameters():
@@ -52,7 +63,7 @@ def sanitize(base, unlearned, texts, strength, energy, other="shrink"):
         module, w0, wu = modules[owner], before[name].double(), after.double()
         d, eye = wu - w0, torch.eye(after.shape[-1], dtype=torch.float64)
         if isinstance(module, torch.nn.Linear) and leaf == "weight":
-            matrix, *ranks[name] = penalty(inputs[owner], energy)
+            matrix, *ranks[name] = penalty_of(owner)
             new = torch.linalg.solve(eye + strength * matrix, d.T).T
         elif other == "keep":
             new = d
@@ -63,7 +74,7 @@ def sanitize(base, unlearned, texts, strength, energy, other="shrink"):
         elif isinstance(module, torch.nn.Embedding):
             e = token_energies(inputs[owner], len(d))
             if base.lm_head.weight is module.weight:
-                matrix, *ranks[name] = penalty(inputs["lm_head"], energy)
+                matrix, *ranks[name] = penalty_of("lm_head")
                 # One system a distinct token frequency: rows that were seen equally often share it.
                 new = torch.empty_like(d)
                 for value in e.unique():

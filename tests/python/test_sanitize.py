@@ -67,6 +67,31 @@ def test_agrees_with_the_oracle(name, strength, energy, other, lengths, sagesan,
         assert (ours[key].double() - value).norm() < 1e-5 * update, key
 
 
+@pytest.mark.parametrize("lengths", [MANY, FEW], ids=["many_tokens", "few_tokens"])
+def test_token_cap_agrees_with_the_oracle(lengths, sagesan, tmp_path):
+    base, unlearned, texts = make_pair(tmp_path, "llama_tied_biases", lengths)
+    ours, rows = run(sagesan, tmp_path, **{"energy": 1, "token-cap": 0.8})
+    expected, _ = oracle.sanitize(base, unlearned, texts, 1, 1, token_cap=0.8)
+    before, after = dict(base.named_parameters()), dict(unlearned.named_parameters())
+    for key, value in expected.items():
+        update = (after[key].double() - before[key].double()).norm()
+        assert (ours[key].double() - value).norm() < 1e-5 * update, key
+
+
+def test_target_bias_is_met_by_the_stored_weights(sagesan, tmp_path):
+    """The share of the bias that is left, computed from the files alone, is the one asked for."""
+    base, unlearned, texts = make_pair(tmp_path, "qwen2", MANY)
+    ours, rows = run(sagesan, tmp_path, **{"energy": 1, "target-bias": 0.25, "carrier-gain": 1.5})
+    inputs = oracle.collect(base, texts)
+    before, after = dict(base.named_parameters()), dict(unlearned.named_parameters())
+    linear = [key for key, row in rows.items() if row["kind"] == "linear"]
+    assert len(linear) == 3 * 7 + 1
+    for key in linear:
+        x = inputs[key.removesuffix(".weight")]
+        bias = [((weight.double() - before[key].double()) @ x.T).square().sum() for weight in (after[key], ours[key])]
+        assert (bias[1] / bias[0]).item() == pytest.approx(0.25, rel=1e-3), key
+
+
 def load(directory):
     """In float32 from the file: converting a running bf16 model would keep its RoPE frequencies rounded."""
     return AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
