@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sagesan/jobs/jobs.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/progress.h"
 
@@ -17,6 +18,10 @@ struct Common {
   bool verbose = false;
   std::string threads = "0";
 };
+
+/// What needs libtorch. The first call loads it, which takes most of a second, so it comes after
+/// all that can be refused without. Throws `IoError` where the module cannot be loaded.
+const Jobs& jobs();
 
 /// Runs a parsed subcommand.
 using Action = std::function<void()>;
