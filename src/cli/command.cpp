@@ -102,7 +102,7 @@ void add_token_cap(CLI::App& command, std::string& token_cap) {
 
 void add_machine_options(CLI::App& command, std::string& device, Common& common) {
   command.add_option("--device", device, "auto, cpu, cuda or cuda:N")
-      ->type_name("DEVICE")
+      ->type_name("auto|cpu|cuda|cuda:N")
       ->capture_default_str();
   command.add_option("--threads", common.threads, "CPU threads; 0: all cores")
       ->type_name("N")

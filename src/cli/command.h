@@ -34,6 +34,7 @@ void add_inspect(CLI::App& app, Common& common, Action& action);
 void add_evaluate(CLI::App& app, Common& common, Action& action);
 void add_tokenize(CLI::App& app, Common& common, Action& action);
 void add_families(CLI::App& app, Action& action);
+void add_completion(CLI::App& app, Action& action);
 
 /// --config, on the root: fills in the options that were not typed. Throws `InputError` for what is
 /// no TOML and `UsageError`, with file and line, for unknown sections and keys and for values of
