@@ -1,7 +1,7 @@
 # Finds the ATen part of libtorch and makes the imported target Libtorch::torch.
 #
-# Looked for in this order: Torch_DIR and CMAKE_PREFIX_PATH, the active Python's `torch` package,
-# Debian's libtorch-dev. `find_package(Torch)` is not used: with a CUDA build of PyTorch it stops
+# Looked for in this order: Torch_DIR and CMAKE_PREFIX_PATH, Libtorch_HINT (an installed sagesan says
+# there what it was built with), the active Python's `torch` package, Debian's libtorch-dev. `find_package(Torch)` is not used: with a CUDA build of PyTorch it stops
 # where no CUDA toolkit is installed, and sagesan needs none. A build with the old C++ ABI
 # (_GLIBCXX_USE_CXX11_ABI=0) is refused: its std::string is not ours.
 #
@@ -16,8 +16,12 @@ endif()
 foreach(_prefix IN LISTS CMAKE_PREFIX_PATH)
   list(APPEND _libtorch_hints "${_prefix}" "${_prefix}/../..")
 endforeach()
-find_program(_libtorch_python NAMES python3)
-if(_libtorch_python)
+if(Libtorch_HINT)
+  list(APPEND _libtorch_hints "${Libtorch_HINT}")
+else()
+  find_program(_libtorch_python NAMES python3)
+endif()
+if(_libtorch_python AND NOT Libtorch_HINT)
   # Where the package lies; it is not imported, which would take seconds.
   execute_process(
     COMMAND "${_libtorch_python}" -c

@@ -55,7 +55,7 @@ void add_collect(CLI::App& app, Common& common, Action& action) {
       const CollectOptions options = parse(*words);
       apply_threads(common);
       const MomentsSummary result =
-          collect(options, progress_bar(common.quiet), notice(common.quiet));
+          jobs().collect(options, progress_bar(common.quiet), notice(common.quiet));
       clear_progress_bar();
       if (common.quiet) return;
       std::cout << fmt::format("collected {} sites over {} tokens\nwritten to {}\n", result.sites,

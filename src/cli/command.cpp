@@ -7,7 +7,6 @@
 #include <cmath>
 
 #include "sagesan/support/error.h"
-#include "sagesan/support/threads.h"
 
 namespace sagesan::cli {
 
@@ -103,7 +102,7 @@ void add_token_cap(CLI::App& command, std::string& token_cap) {
 
 void add_machine_options(CLI::App& command, std::string& device, Common& common) {
   command.add_option("--device", device, "auto, cpu, cuda or cuda:N")
-      ->type_name("DEVICE")
+      ->type_name("auto|cpu|cuda|cuda:N")
       ->capture_default_str();
   command.add_option("--threads", common.threads, "CPU threads; 0: all cores")
       ->type_name("N")
@@ -111,8 +110,9 @@ void add_machine_options(CLI::App& command, std::string& device, Common& common)
 }
 
 void apply_threads(const Common& common) {
-  set_threads(static_cast<int>(parse_integer("--threads", common.threads, 0, 4096)));
-  if (is_reference_blas()) {
+  const auto threads = static_cast<int>(parse_integer("--threads", common.threads, 0, 4096));
+  jobs().set_threads(threads);
+  if (jobs().is_reference_blas()) {
     notice(common.quiet)(
         "libtorch runs on the reference BLAS, 30 times slower than OpenBLAS: install "
         "libopenblas0-pthread");

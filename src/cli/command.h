@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sagesan/jobs/jobs.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/progress.h"
 
@@ -18,6 +19,10 @@ struct Common {
   std::string threads = "0";
 };
 
+/// What needs libtorch. The first call loads it, which takes most of a second, so it comes after
+/// all that can be refused without. Throws `IoError` where the module cannot be loaded.
+const Jobs& jobs();
+
 /// Runs a parsed subcommand.
 using Action = std::function<void()>;
 
@@ -29,6 +34,18 @@ void add_inspect(CLI::App& app, Common& common, Action& action);
 void add_evaluate(CLI::App& app, Common& common, Action& action);
 void add_tokenize(CLI::App& app, Common& common, Action& action);
 void add_families(CLI::App& app, Action& action);
+void add_completion(CLI::App& app, Action& action);
+
+/// --config, on the root: fills in the options that were not typed. Throws `InputError` for what is
+/// no TOML and `UsageError`, with file and line, for unknown sections and keys and for values of
+/// the wrong type.
+void add_config(CLI::App& app);
+
+// An option's type name says what it takes, to --help, to --config and to the shells' completion:
+// one capital letter is a number; FILE, DIR and NAME=FILE are names of such; words separated by `|`
+// are all that it takes, but for those with a capital letter, which stand for many; anything else
+// is text.
+bool takes_number(const CLI::Option& option);
 
 /// A path or text option that takes exactly one value each time it is given: CLI11's own lists
 /// would swallow what follows.

@@ -69,7 +69,7 @@ void add_evaluate(CLI::App& app, Common& common, Action& action) {
         check_text_file_target(words->json, inputs);
       }
       apply_threads(common);
-      const EvaluateResult result = evaluate(options, progress_bar(common.quiet));
+      const EvaluateResult result = jobs().evaluate(options, progress_bar(common.quiet));
       clear_progress_bar();
       const std::string json = result.to_json().dump(1) + "\n";
       if (words->json == "-") {

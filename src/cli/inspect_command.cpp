@@ -51,10 +51,10 @@ void add_inspect(CLI::App& app, Common& common, Action& action) {
   command->add_flag("--json", words->json, "print JSON on standard output");
   command->callback([words, &common, &action] {
     action = [words, &common] {
+      const std::filesystem::path base = parse_path("--base", words->base);
+      const std::filesystem::path unlearned = parse_path("--unlearned", words->unlearned);
       apply_threads(common);
-      const InspectResult result =
-          inspect(parse_path("--base", words->base), parse_path("--unlearned", words->unlearned),
-                  progress_bar(common.quiet));
+      const InspectResult result = jobs().inspect(base, unlearned, progress_bar(common.quiet));
       clear_progress_bar();
       if (words->json) {
         std::cout << result.to_json().dump(1) << "\n";

@@ -12,6 +12,8 @@
 namespace sagesan::cli {
 namespace {
 
+using std::string_literals::operator""s;
+
 void start_logging() {
   auto logger = spdlog::stderr_color_mt("sagesan");
   logger->set_pattern("sagesan: %^%l%$: %v");
@@ -42,15 +44,19 @@ int run(int argc, char** argv) {
   add_evaluate(app, common, action);
   add_tokenize(app, common, action);
   add_families(app, action);
+  add_completion(app, action);
   for (CLI::App* command : app.get_subcommands({})) {
     command->add_flag("-q,--quiet", common.quiet, "errors alone");
     command->add_flag("-v,--verbose", common.verbose, "say more: sanitize prints a line a tensor");
   }
-  if (argc > 1 && argv[1][0] != '-') {
+  add_config(app);
+  int first = 1;
+  while (first < argc && argv[first][0] == '-') first += argv[first] == "--config"s ? 2 : 1;
+  if (first < argc) {
     // CLI11 would say only that a subcommand is required.
-    const auto named = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
+    const auto named = [&](const CLI::App* command) { return command->get_name() == argv[first]; };
     if (app.get_subcommands(named).empty()) {
-      throw UsageError("unknown subcommand " + quote(argv[1]) + " (see --help)");
+      throw UsageError("unknown subcommand " + quote(argv[first]) + " (see --help)");
     }
   }
   try {

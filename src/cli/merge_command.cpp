@@ -28,7 +28,7 @@ void add_merge(CLI::App& app, Common& common, Action& action) {
         options.files.push_back(parse_path("merge", file));
       if (options.files.size() < 2) throw UsageError("merge: expected at least two files");
       const MomentsSummary result =
-          merge(options, progress_bar(common.quiet), notice(common.quiet));
+          jobs().merge(options, progress_bar(common.quiet), notice(common.quiet));
       clear_progress_bar();
       if (common.quiet) return;
       std::cout << fmt::format("merged {} files: {} sites, {} tokens\nwritten to {}\n",

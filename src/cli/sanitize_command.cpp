@@ -214,7 +214,7 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
       const SanitizeOptions options = parse(*words, given);
       apply_threads(common);
       const SanitizeResult result =
-          sanitize(options, progress_bar(common.quiet), notice(common.quiet));
+          jobs().sanitize(options, progress_bar(common.quiet), notice(common.quiet));
       clear_progress_bar();
       if (common.quiet) return;
       if (options.dry_run) {

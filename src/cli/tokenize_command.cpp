@@ -5,8 +5,9 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
-#include "sagesan/jobs/token_data.h"
 #include "sagesan/support/error.h"
+#include "sagesan/text/records.h"
+#include "sagesan/text/tokenizer.h"
 
 namespace sagesan::cli {
 

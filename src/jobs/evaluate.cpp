@@ -1,7 +1,6 @@
 #include "sagesan/jobs/evaluate.h"
 
-#include <nlohmann/json.hpp>
-
+#include "sagesan/evaluate/likelihood.h"
 #include "sagesan/jobs/device.h"
 #include "sagesan/jobs/preflight.h"
 #include "sagesan/jobs/token_data.h"
@@ -56,22 +55,6 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
     start = ends[i];
   }
   return result;
-}
-
-Json EvaluateResult::to_json() const {
-  Json json = {{"data", Json::object()}};
-  for (const DataSet& set : data_sets) {
-    json["data"][set.name] = {
-        {"file", set.file.name},
-        {"xxh3", set.file.hash},
-        {"records", set.summary.records},
-        {"truncated", set.file.truncated},
-        {"tokens", set.summary.tokens},
-        {"mean_negative_log_likelihood", set.summary.mean_negative_log_likelihood},
-        {"perplexity", set.summary.perplexity},
-        {"mean_answer_probability", set.summary.mean_answer_probability}};
-  }
-  return json;
 }
 
 }  // namespace sagesan

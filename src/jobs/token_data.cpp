@@ -6,11 +6,6 @@
 #include "sagesan/support/hash.h"
 
 namespace sagesan {
-std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& directory) {
-  const std::filesystem::path path = directory / "tokenizer.json";
-  if (!std::filesystem::exists(path)) return std::nullopt;
-  return Tokenizer::load(path);
-}
 
 TokenData read_token_data(const std::vector<std::filesystem::path>& files,
                           const std::optional<Tokenizer>& tokenizer, const TokenOptions& options,

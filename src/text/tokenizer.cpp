@@ -132,4 +132,10 @@ std::vector<int64_t> Tokenizer::encode_plain(std::string_view text) const {
 
 int64_t Tokenizer::size() const { return state_->size; }
 
+std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& directory) {
+  const std::filesystem::path path = directory / "tokenizer.json";
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  return Tokenizer::load(path);
+}
+
 }  // namespace sagesan

@@ -28,8 +28,9 @@ struct RunResult {
 class Program {
  public:
   /// `prepare` runs in the child before the program starts; only async-signal-safe calls.
-  explicit Program(const Arguments& arguments, const std::function<void()>& prepare = nullptr) {
-    std::vector<std::string> words = {SAGESAN_BINARY};
+  explicit Program(const Arguments& arguments, const std::function<void()>& prepare = nullptr,
+                   const std::string& binary = SAGESAN_BINARY) {
+    std::vector<std::string> words = {binary};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> pointers;
     for (std::string& word : words) pointers.push_back(word.data());
@@ -70,8 +71,9 @@ class Program {
 };
 
 inline RunResult run_program(const Arguments& arguments,
-                             const std::function<void()>& prepare = nullptr) {
-  return Program(arguments, prepare).wait();
+                             const std::function<void()>& prepare = nullptr,
+                             const std::string& binary = SAGESAN_BINARY) {
+  return Program(arguments, prepare, binary).wait();
 }
 
 inline Arguments joined(Arguments a, const Arguments& b) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "sagesan/evaluate/summary.h"
 #include "sagesan/model/decoder.h"
 #include "sagesan/support/progress.h"
 
@@ -24,16 +25,7 @@ std::vector<TextScore> score_texts(const ModelConfiguration& model, const Checkp
                                    const std::vector<int64_t>& first_scored, at::Device device,
                                    const Progress& progress);
 
-/// The figures of one data set.
-struct LikelihoodSummary {
-  int64_t records = 0;
-  int64_t tokens = 0;
-  double mean_negative_log_likelihood = 0;  ///< nats per token, over all tokens
-  double perplexity = 0;                    ///< exp of it
-  /// Mean over the records of exp(-mean nll of the record): open-unlearning's "probability".
-  double mean_answer_probability = 0;
-};
-/// Throws `Error` where a score is not finite. Texts without a scored token do not count.
+/// The figures of all texts together. Throws `Error` where a score is not finite. Texts without a scored token do not count.
 LikelihoodSummary summarize(const std::vector<TextScore>& scores);
 
 }  // namespace sagesan

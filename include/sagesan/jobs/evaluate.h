@@ -5,8 +5,9 @@
 #include <utility>
 #include <vector>
 
-#include "sagesan/evaluate/likelihood.h"
+#include "sagesan/evaluate/summary.h"
 #include "sagesan/report/sanitize_report.h"
+#include "sagesan/support/progress.h"
 
 namespace sagesan {
 

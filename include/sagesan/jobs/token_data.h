@@ -27,10 +27,6 @@ struct TokenOptions {
   int64_t max_tokens = 0;           ///< of all texts together; 0: no limit
 };
 
-/// The tokenizer of a checkpoint directory; nothing where it holds no tokenizer.json (records of
-/// `input_ids` need none).
-std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& directory);
-
 /// Reads the files, renders and tokenizes their records. Throws `InputError` for what cannot be
 /// read, for ids outside [0, vocabulary) and where a file holds no token at all. Once `max_tokens`
 /// are reached, the rest is left out, and the counts in `files` show it.

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -37,5 +38,9 @@ class Tokenizer {
   explicit Tokenizer(std::shared_ptr<const State> state);
   std::shared_ptr<const State> state_;
 };
+
+/// The tokenizer of a checkpoint directory; nothing where it holds no tokenizer.json (records of
+/// `input_ids` need none).
+std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& directory);
 
 }  // namespace sagesan

@@ -1,0 +1,136 @@
+// Header-only and without exceptions, whatever the distribution's library was built with.
+#define TOML_HEADER_ONLY 1
+#define TOML_EXCEPTIONS 0
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include "command.h"
+#include "sagesan/support/error.h"
+#include "sagesan/support/file.h"
+
+namespace sagesan::cli {
+namespace {
+
+/// One file given with --config. CLI11's own reader gets lists and `#` wrong and ignores misspelt
+/// keys, so the file is read here and its values are handed to CLI11 as if they were typed.
+class ConfigFile {
+ public:
+  explicit ConfigFile(const std::string& path)
+      : path_(path), text_(read_text_file(parse_path("--config", path), 1 << 20)) {
+    toml::parse_result result = toml::parse(text_);
+    if (!result) {
+      throw InputError(fmt::format("{}:{}", path_, result.error().source().begin.line),
+                       printable(result.error().description()));
+    }
+    root_ = std::move(result).table();
+  }
+
+  /// Checks every section, and gives the parsed subcommand the values that were not typed.
+  void apply(const CLI::App& app) const {
+    for (const auto& [name, node] : root_) {
+      const CLI::App* command = find_command(app, std::string(name.str()));
+      if (!node.is_table() && command != nullptr) {
+        refuse(node, fmt::format("expected a section [{}]", command->get_name()));
+      } else if (!node.is_table()) {
+        refuse(node, fmt::format("unknown key {} outside the sections", quote(name.str())));
+      } else if (command == nullptr) {
+        refuse(node, fmt::format("unknown section [{}]", printable(name.str())));
+      }
+      for (const auto& [key, value] : *node.as_table()) {
+        CLI::Option* option = find_option(*command, std::string(key.str()));
+        if (option == nullptr) {
+          refuse(value,
+                 fmt::format("unknown key {} in [{}]", quote(key.str()), command->get_name()));
+        }
+        const std::vector<std::string> words = read(*option, std::string(key.str()), value);
+        if (!command->parsed() || option->count() > 0) continue;  // what was typed wins
+        for (const std::string& word : words) option->add_result(word);
+      }
+    }
+  }
+
+ private:
+  [[noreturn]] void refuse(const toml::node& node, const std::string& message) const {
+    throw UsageError(fmt::format("{}:{}: {}", printable(path_), node.source().begin.line, message));
+  }
+
+  static const CLI::App* find_command(const CLI::App& app, const std::string& name) {
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+      if (command->get_name() == name) return command;
+    }
+    return nullptr;
+  }
+
+  static CLI::Option* find_option(const CLI::App& command, const std::string& key) {
+    for (const CLI::Option* option : command.get_options()) {
+      const std::vector<std::string>& names = option->get_lnames();
+      if (option == command.get_help_ptr() || names.empty() || names.front() != key) continue;
+      return const_cast<CLI::App&>(command).get_option("--" + key);
+    }
+    return nullptr;
+  }
+
+  /// The words that would have been typed after the option; for a flag, one where it is set.
+  std::vector<std::string> read(const CLI::Option& option, const std::string& key,
+                                const toml::node& node) const {
+    if (option.get_items_expected_max() == 0) {
+      if (!node.is_boolean()) refuse(node, key + ": expected true or false");
+      return node.as_boolean()->get() ? std::vector<std::string>{"true"}
+                                      : std::vector<std::string>{};
+    }
+    if (!node.is_array()) return {read_word(option, key, node)};
+    if (option.get_multi_option_policy() != CLI::MultiOptionPolicy::TakeAll) {
+      refuse(node, key + ": expected one value, found a list");
+    }
+    std::vector<std::string> words;
+    for (const toml::node& item : *node.as_array()) words.push_back(read_word(option, key, item));
+    return words;
+  }
+
+  std::string read_word(const CLI::Option& option, const std::string& key,
+                        const toml::node& node) const {
+    if (takes_number(option)) {
+      if (!node.is_number()) refuse(node, key + ": expected a number");
+      return written(node);
+    }
+    if (!node.is_string()) refuse(node, key + ": expected a string");
+    return node.as_string()->get();
+  }
+
+  /// A number as it stands in the file: the option's own check then sees 1.0 and 1 apart.
+  std::string written(const toml::node& number) const {
+    const toml::source_position begin = number.source().begin;
+    size_t start = 0;
+    for (toml::source_index line = 1; line < begin.line; ++line)
+      start = text_.find('\n', start) + 1;
+    // Columns count characters, not bytes.
+    const auto continues = [&] {
+      return (static_cast<unsigned char>(text_[start]) & 0xC0) == 0x80;
+    };
+    for (toml::source_index column = 1; column < begin.column; ++column) {
+      for (++start; start < text_.size() && continues();) ++start;
+    }
+    return text_.substr(start, text_.find_first_of(" \t\r\n,]}#", start) - start);
+  }
+
+  std::string path_;
+  std::string text_;
+  toml::table root_;
+};
+
+}  // namespace
+
+bool takes_number(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  return type.size() == 1 && type[0] >= 'A' && type[0] <= 'Z';
+}
+
+void add_config(CLI::App& app) {
+  // CLI11 runs this before the subcommand's own options and before it looks for required ones.
+  app.add_option_function<std::string>(
+         "--config", [&app](const std::string& path) { ConfigFile(path).apply(app); },
+         "options from a TOML file: a section a subcommand, a key an option; what is typed wins")
+      ->type_name("FILE");
+}
+
+}  // namespace sagesan::cli

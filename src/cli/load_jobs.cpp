@@ -1,0 +1,38 @@
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <string_view>
+
+#include "command.h"
+#include "sagesan/support/error.h"
+
+namespace sagesan::cli {
+namespace {
+
+const Jobs* load() {
+  // Found through the executable's RUNPATH. Global, because libtorch's own plugins and
+  // `support/threads` look for the symbols of what comes along with it.
+  void* module = ::dlopen(kJobsModule, RTLD_LAZY | RTLD_GLOBAL);
+  if (module == nullptr) {
+    throw IoError(kJobsModule,
+                  fmt::format("cannot be loaded ({}); install sagesan and libtorch again",
+                              printable(::dlerror())));
+  }
+  const auto get = reinterpret_cast<const Jobs* (*)()>(::dlsym(module, kJobsSymbol));
+  const Jobs* jobs = get == nullptr ? nullptr : get();
+  if (jobs == nullptr || std::string_view(jobs->version) != SAGESAN_VERSION) {
+    throw IoError(kJobsModule, fmt::format("is of another version than this sagesan, {}; install "
+                                           "sagesan again",
+                                           SAGESAN_VERSION));
+  }
+  return jobs;
+}
+
+}  // namespace
+
+const Jobs& jobs() {
+  static const Jobs* const kLoaded = load();
+  return *kLoaded;
+}
+
+}  // namespace sagesan::cli

@@ -1,0 +1,16 @@
+#include "sagesan/jobs/jobs.h"
+
+/// The one symbol that libsagesan_jobs.so shows (exports.map).
+extern "C" const sagesan::Jobs* sagesan_jobs() {
+  static constexpr sagesan::Jobs kJobs = {
+      .version = SAGESAN_VERSION,
+      .set_threads = &sagesan::set_threads,
+      .is_reference_blas = &sagesan::is_reference_blas,
+      .sanitize = &sagesan::sanitize,
+      .inspect = &sagesan::inspect,
+      .evaluate = &sagesan::evaluate,
+      .collect = &sagesan::collect,
+      .merge = &sagesan::merge,
+  };
+  return &kJobs;
+}

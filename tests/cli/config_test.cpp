@@ -1,0 +1,133 @@
+// --config FILE.toml, through the real binary.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "cli/cli_fixture.h"
+
+namespace sagesan {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Arguments;
+using testing::RunResult;
+using testing::write_file;
+
+class Config : public testing::CliTest {
+ protected:
+  Config() { make_pair(); }
+  std::string file() const { return (root_ / "options.toml").string(); }
+  /// The options that every run needs, as a section.
+  std::string section(const std::string& more = "") const {
+    return "[sanitize]\nbase = '" + base().string() + "'\nunlearned = '" + unlearned().string() +
+           "'\nretain = ['" + retain().string() + "']\nout = '" + out().string() +
+           "'\ndevice = 'cpu'\nthreads = 1\n" + more;
+  }
+  Arguments with(const std::string& text, const Arguments& more = {"sanitize"}) const {
+    write_file(file(), text);
+    return testing::joined({"--config", file()}, more);
+  }
+  nlohmann::json options() const {
+    return nlohmann::json::parse(testing::read_file(out() / "sagesan_report.json"))["options"];
+  }
+};
+
+TEST_F(Config, GivesEveryOption) {
+  write_file(root_ / "second.jsonl", testing::tiny_records(2, 10, 64));
+  std::string text = section("strength = 2.5e0 # comment\nenergy = 0.5\nother = \"keep\"\n");
+  text.replace(text.find("retain.jsonl'") + 13, 0, ", '" + (root_ / "second.jsonl").string() + "'");
+  EXPECT_EQ(succeed(with(text + "quiet = true\nmax-length = 15\n[evaluate]\nmodel = 'm'\n",
+                         {"sanitize"})),
+            "");
+  EXPECT_EQ(options()["strength"], 2.5);
+  EXPECT_EQ(options()["energy"], 0.5);
+  EXPECT_EQ(options()["other"], "keep");
+  EXPECT_EQ(options()["max_length"], 15);
+  const auto report = nlohmann::json::parse(testing::read_file(out() / "sagesan_report.json"));
+  EXPECT_EQ(report["tokens"], 5 * 15 + 2 * 10);
+}
+
+TEST_F(Config, WhatIsTypedWins) {
+  write_file(root_ / "second.jsonl", testing::tiny_records(2, 10, 64));
+  succeed(with(section("strength = 2\n"),
+               {"sanitize", "--strength", "3", "--retain", root_ / "second.jsonl"}));
+  EXPECT_EQ(options()["strength"], 3);
+  const auto report = nlohmann::json::parse(testing::read_file(out() / "sagesan_report.json"));
+  EXPECT_EQ(report["tokens"], 20);
+}
+
+TEST_F(Config, AFlagThatIsFalse) {
+  const std::string printed = succeed(with(section("dry-run = false\nverbose = false\n")));
+  EXPECT_TRUE(fs::exists(out()));
+  EXPECT_EQ(printed.find("rank"), std::string::npos) << printed;
+}
+
+TEST_F(Config, TheExampleIsValid) {
+  const Arguments arguments = {"--config", SAGESAN_SOURCE_DIR "/configs/sanitize.toml",
+                               "sanitize", "--out",
+                               out(),      "--device",
+                               "cpu",      "--dry-run"};
+  const RunResult run = testing::run_program(arguments, [this] {
+    if (::chdir(root_.path().c_str()) != 0) ::_exit(126);
+  });
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_NE(run.out.find("nothing was written"), std::string::npos) << run.out;
+}
+
+TEST_F(Config, UnknownKeysAndSections) {
+  refuse(with("[sanitize]\n\nstregth = 1\n"), 2,
+         {file() + ":3: unknown key 'stregth' in [sanitize]"});
+  refuse(with("[evaluate]\nstrength = 1\n"), 2,
+         {file() + ":2: unknown key 'strength' in [evaluate]"});
+  refuse(with("# one\n[sanitise]\n"), 2, {file() + ":2: unknown section [sanitise]"});
+  refuse(with("strength = 1\n"), 2, {file() + ":1: unknown key 'strength' outside the sections"});
+  refuse(with("sanitize = 1\n"), 2, {file() + ":1: expected a section [sanitize]"});
+  refuse(with("[sanitize]\nhelp = true\n"), 2, {file() + ":2: unknown key 'help' in [sanitize]"});
+  refuse(with("[sanitize]\nstrength.x = 1\n"), 2, {file() + ":2: strength: expected a number"});
+}
+
+TEST_F(Config, WrongTypes) {
+  const auto line = [&](const std::string& text, const std::string& message) {
+    refuse(with("[sanitize]\n" + text + "\n"), 2, {file() + ":2: " + message});
+  };
+  line("strength = '1'", "strength: expected a number");
+  line("strength = true", "strength: expected a number");
+  line("strength = [1]", "strength: expected one value, found a list");
+  line("base = 1", "base: expected a string");
+  line("base = 1979-05-27", "base: expected a string");
+  line("retain = ['a', 1]", "retain: expected a string");
+  line("dry-run = 1", "dry-run: expected true or false");
+  line("dry-run = 'true'", "dry-run: expected true or false");
+}
+
+TEST_F(Config, NumbersAreCheckedAsWritten) {
+  refuse(with(section("max-length = 1.0")), 2, {"--max-length: '1.0' is no whole number"});
+  refuse(with(section("max-length = 1_000")), 2, {"--max-length: '1_000' is no whole number"});
+  refuse(with(section("strength = nan")), 2, {"--strength: 'nan' is no number"});
+  refuse(with(section("strength = 0x10#")), 2, {"--strength: '0x10' is no number"});
+  // After characters of several bytes on the same line.
+  refuse(with("sanitize = { other = 'é', energy = 1.5, base = 'b', unlearned = 'u', retain = 'r', "
+              "out = 'o' }\n"),
+         2, {"--energy 1.5: expected 0 to 1"});
+}
+
+TEST_F(Config, BrokenToml) {
+  refuse(with("[sanitize]\nstrength = = 1\n"), 3, {file() + ":2: "});
+  refuse(with("[sanitize]\nstrength = 1\nstrength = 2\n"), 3, {file() + ":3: ", "strength"});
+  refuse(with("[sanitize]\nbase = '\xff'\n"), 3, {file() + ":2: "});
+}
+
+TEST_F(Config, TheFileItself) {
+  refuse({"--config", file(), "sanitize"}, 3, {file() + ": no such file"});
+  refuse({"--config", "", "sanitize"}, 2, {"--config: the name is empty"});
+  refuse({"--config", root_.path(), "sanitize"}, 3, {root_.path().string()});
+  refuse(with(section(), {"sanitise"}), 2, {"unknown subcommand 'sanitise'"});
+  refuse(with(section(), {}), 2, {"A subcommand is required"});
+  refuse(with("[sanitize]\nstrength = 1\n"), 2, {"is required"});
+  refuse(with("[sanitize]\nretain = []\nbase='b'\nunlearned='u'\nout='o'\n"), 2,
+         {"--retain is required"});
+}
+
+}  // namespace
+}  // namespace sagesan

@@ -1,0 +1,75 @@
+// What needs no tensors must not load libtorch: it costs half a second and hundreds of libraries.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "cli/cli_fixture.h"
+
+namespace sagesan {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Arguments;
+using testing::RunResult;
+
+class ResourceFloor : public testing::CliTest {
+ protected:
+  void SetUp() override {
+    fs::create_directory(root_ / "alone");
+    fs::copy_file(SAGESAN_BINARY, alone());
+  }
+  /// The executable where no module can be found.
+  fs::path alone() const { return root_ / "alone" / "sagesan"; }
+};
+
+TEST_F(ResourceFloor, RunsWithoutTheModule) {
+  make_pair();
+  const std::vector<std::pair<Arguments, int>> runs = {
+      {{"--help"}, 0},
+      {{"--version"}, 0},
+      {{"sanitize", "--help"}, 0},
+      {{"families"}, 0},
+      {{"completion", "bash"}, 0},
+      {{"tokenize", "--model", base(), "--data", retain()}, 0},
+      {{}, 2},
+      {{"sanitise"}, 2},
+      {sanitize({"--stregth", "1"}), 2},
+      {sanitize({"--strength", "nan"}), 2},
+      {{"inspect", "--base", "", "--unlearned", "u"}, 2},
+      {{"inspect", "--base", "b"}, 2},
+      {{"evaluate", "--model", "m", "--data", "nofile"}, 2},
+  };
+  for (const auto& [arguments, code] : runs) {
+    const RunResult run = testing::run_program(arguments, nullptr, alone());
+    EXPECT_EQ(run.code, code) << ::testing::PrintToString(arguments) << run.err;
+    EXPECT_EQ(run.err.find("libsagesan_jobs"), std::string::npos) << run.err;
+  }
+}
+
+TEST_F(ResourceFloor, AJobNamesTheMissingModule) {
+  make_pair();
+  const RunResult run = testing::run_program(sanitize(), nullptr, alone());
+  EXPECT_EQ(run.code, 4);
+  EXPECT_TRUE(run.err.starts_with("sagesan: error: libsagesan_jobs.so: cannot be loaded ("))
+      << run.err;
+  EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
+  EXPECT_FALSE(fs::exists(out()));
+}
+
+/// The dynamic linker's own list of what was loaded, which also sees what the executable is linked
+/// with.
+TEST_F(ResourceFloor, LoadsNoLibtorch) {
+  make_pair();
+  const auto loaded = [&](const Arguments& arguments) {
+    const RunResult run = testing::run_program(arguments, [] { ::setenv("LD_DEBUG", "files", 1); });
+    EXPECT_NE(run.err.find("calling init"), std::string::npos) << run.err;
+    return run.err.find("libtorch") != std::string::npos;
+  };
+  EXPECT_FALSE(loaded({"--help"}));
+  EXPECT_FALSE(loaded({"families"}));
+  EXPECT_TRUE(loaded({"inspect", "--base", base(), "--unlearned", unlearned()}));
+}
+
+}  // namespace
+}  // namespace sagesan
