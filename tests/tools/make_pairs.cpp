@@ -14,15 +14,22 @@ int main(int argc, char** argv) {
   try {
     using Clock = std::chrono::steady_clock;
     sagesan::set_threads(0);
-    auto start = Clock::now();
-    sagesan::demo::make_pairs(
-        argv[1], std::stoull(argv[2]), [&](std::string_view stage, double done, double total) {
-          if (done < total) return;
-          const std::chrono::duration<double> taken = Clock::now() - start;
-          std::printf("%s %.1f s\n", std::string(stage).c_str(), taken.count());
-        });
-    const std::chrono::duration<double> taken = Clock::now() - start;
-    std::printf("all %.1f s\n", taken.count());
+    const auto start = Clock::now();
+    const auto seconds = [&] {
+      return std::chrono::duration<double>(Clock::now() - start).count();
+    };
+    double last = 0;
+    const auto progress = [&](std::string_view stage, double done, double total) {
+      // An unlearning that ends early jumps from its last step to the total.
+      if (done < total) {
+        last = done;
+      } else {
+        std::printf("%s: last step %g of %g, %.1f s\n", std::string(stage).c_str(), last, total,
+                    seconds());
+      }
+    };
+    sagesan::demo::make_pairs(argv[1], std::stoull(argv[2]), progress);
+    std::printf("all %.1f s\n", seconds());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return 1;

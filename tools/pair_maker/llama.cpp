@@ -15,7 +15,7 @@ constexpr double kEmbeddingScale = 0.1;
 /// Names of layer `layer` begin with it.
 std::string layer_prefix(int64_t layer) { return fmt::format("model.layers.{}.", layer); }
 
-Tensor normal(std::vector<int64_t> sizes, double scale, Random& random) {
+Tensor normal(const std::vector<int64_t>& sizes, double scale, Random& random) {
   Tensor result = at::empty(sizes, at::kFloat);
   float* values = result.data_ptr<float>();
   for (int64_t i = 0; i < result.numel(); ++i) {
