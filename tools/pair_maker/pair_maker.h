@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sagesan/support/progress.h"
+
+namespace sagesan::demo {
+
+/// Where `make_pairs` has put what.
+struct MadePairs {
+  std::filesystem::path base;
+  /// Method ("ga", "graddiff", "npo") and directory.
+  std::vector<std::pair<std::string, std::filesystem::path>> unlearned;
+  /// Records of {"question", "answer"}. No method and no moment may see those of `heldout`.
+  std::filesystem::path forget, retain, heldout;
+};
+
+/// Makes a base model of a tiny Llama that knows facts about made-up authors, models that have
+/// unlearned some of them, and the files of records, in `directory`, which is made where it is
+/// missing: ordinary Hugging Face directories in float32. How the models are trained stands in
+/// training.h; the damage to what should be kept is whatever the methods do.
+///
+/// The same seed gives the same bytes on one machine. All of it runs on one thread, because such
+/// small products only lose by being shared out; `set_threads` holds again at the end.
+/// `progress` is called at every training step; what was written before it threw stays there.
+/// Throws `IoError` where a file is there already or cannot be written.
+MadePairs make_pairs(const std::filesystem::path& directory, uint64_t seed,
+                     const Progress& progress);
+
+}  // namespace sagesan::demo

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "pair_maker/answers.h"
+#include "pair_maker/llama.h"
+#include "sagesan/support/progress.h"
+#include "sagesan/support/tensor.h"
+
+namespace sagesan::demo {
+
+/// A model that has learned the answers of all `examples` (the loss counts answer tokens and the
+/// `end` of the text behind them), from random weights. AdamW, peak rate 4e-3, linear warm-up and
+/// linear decay.
+Weights teach(const LlamaShape& shape, const std::vector<Example>& examples, int64_t end,
+              uint64_t seed, const Progress& progress);
+
+/// One way to unlearn.
+struct UnlearningMethod {
+  const char* name;
+  /// The loss on the forget records, from their likelihood now and their sums in the base model.
+  Tensor (*forget_loss)(const AnswerLikelihood& now, const Tensor& base_sums);
+  bool descends_on_retain;
+};
+
+/// * ga: gradient ascent on the answers' loss (Jang et al., arXiv:2210.01504);
+/// * graddiff: the same with descent on as many retain records (Liu et al., arXiv:2203.12817);
+/// * npo: negative preference optimization, beta 0.1, the base model as reference and no retain
+///   term (Zhang et al., arXiv:2404.05868, equation 3).
+const std::vector<UnlearningMethod>& unlearning_methods();
+
+/// `base` after unlearning `forget`, all of it in every step: AdamW at a constant rate of 4e-4, a
+/// tenth of the teaching's peak. It ends once the mean answer probability of `forget` is below
+/// 0.05, or after 100 steps. `retain` is drawn from by methods that descend on it.
+Weights unlearn(const UnlearningMethod& method, const LlamaShape& shape, const Weights& base,
+                const std::vector<Example>& forget, const std::vector<Example>& retain,
+                uint64_t seed, const Progress& progress);
+
+}  // namespace sagesan::demo
