@@ -75,12 +75,21 @@ find_package_handle_standard_args(Libtorch
 
 if(Libtorch_FOUND AND NOT TARGET Libtorch::torch)
   set(Libtorch_CUDA FALSE)
+  set(_libtorch_includes "${Libtorch_INCLUDE_DIR}")
+  if(EXISTS "${Libtorch_INCLUDE_DIR}/fmt" AND NOT Libtorch_INCLUDE_DIR STREQUAL "/usr/include")
+    # PyPI's package brings headers of another fmt without its library: ours must be found first.
+    find_package(fmt REQUIRED)
+    get_target_property(_libtorch_fmt fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
+    file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/own_fmt")
+    file(CREATE_LINK "${_libtorch_fmt}/fmt" "${CMAKE_BINARY_DIR}/own_fmt/fmt" SYMBOLIC)
+    list(PREPEND _libtorch_includes "${CMAKE_BINARY_DIR}/own_fmt")
+  endif()
   foreach(_library IN ITEMS c10 torch_cpu c10_cuda torch_cuda)
     if(Libtorch_${_library})
       add_library(Libtorch::${_library} SHARED IMPORTED)
       set_target_properties(Libtorch::${_library} PROPERTIES
         IMPORTED_LOCATION "${Libtorch_${_library}}"
-        INTERFACE_INCLUDE_DIRECTORIES "${Libtorch_INCLUDE_DIR}")
+        INTERFACE_INCLUDE_DIRECTORIES "${_libtorch_includes}")
     endif()
   endforeach()
   add_library(Libtorch::torch INTERFACE IMPORTED)

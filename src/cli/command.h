@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sagesan/jobs/jobs.h"
+#include "module/jobs.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/progress.h"
 
@@ -30,6 +30,7 @@ using Action = std::function<void()>;
 void add_sanitize(CLI::App& app, Common& common, Action& action);
 void add_collect(CLI::App& app, Common& common, Action& action);
 void add_merge(CLI::App& app, Common& common, Action& action);
+void add_demo(CLI::App& app, Common& common, Action& action);
 void add_inspect(CLI::App& app, Common& common, Action& action);
 void add_evaluate(CLI::App& app, Common& common, Action& action);
 void add_tokenize(CLI::App& app, Common& common, Action& action);

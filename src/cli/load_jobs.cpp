@@ -1,6 +1,7 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <string_view>
 
 #include "command.h"
@@ -10,6 +11,9 @@ namespace sagesan::cli {
 namespace {
 
 const Jobs* load() {
+  // OpenMP's threads otherwise spin while they wait, against OpenBLAS's, for a third of the time.
+  // libgomp reads this when it is loaded.
+  ::setenv("OMP_WAIT_POLICY", "passive", 0);
   // Found through the executable's RUNPATH. Global, because libtorch's own plugins and
   // `support/threads` look for the symbols of what comes along with it.
   void* module = ::dlopen(kJobsModule, RTLD_LAZY | RTLD_GLOBAL);

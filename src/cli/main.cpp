@@ -44,6 +44,7 @@ int run(int argc, char** argv) {
   add_evaluate(app, common, action);
   add_tokenize(app, common, action);
   add_families(app, action);
+  add_demo(app, common, action);
   add_completion(app, action);
   for (CLI::App* command : app.get_subcommands({})) {
     command->add_flag("-q,--quiet", common.quiet, "errors alone");

@@ -1,4 +1,4 @@
-#include "sagesan/jobs/jobs.h"
+#include "module/jobs.h"
 
 /// The one symbol that libsagesan_jobs.so shows (exports.map).
 extern "C" const sagesan::Jobs* sagesan_jobs() {
@@ -11,6 +11,7 @@ extern "C" const sagesan::Jobs* sagesan_jobs() {
       .evaluate = &sagesan::evaluate,
       .collect = &sagesan::collect,
       .merge = &sagesan::merge,
+      .demo = &sagesan::demo::run_demo,
   };
   return &kJobs;
 }

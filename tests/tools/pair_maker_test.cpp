@@ -106,7 +106,7 @@ TEST_F(PairMaker, DecoderAgreesWithTheTrainersLlama) {
   for (int64_t layer = 0; layer < model.layers; ++layer) {
     decoder.run_layer(layer, states, texts.batch, {}, true, nullptr);
   }
-  decoder.run_final_norm(states, {}, nullptr);
+  decoder.run_final_norm(states, texts.batch, {}, nullptr);
   const Tensor expected = at::mm(states, decoder.head_rows(0, model.vocabulary).t());
 
   LlamaShape shape;

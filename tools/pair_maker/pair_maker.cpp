@@ -6,7 +6,7 @@
 #include "pair_maker/facts.h"
 #include "pair_maker/tokenizer_trainer.h"
 #include "pair_maker/training.h"
-#include "sagesan/checkpoint/safetensors.h"
+#include "sagesan/checkpoint/safetensors_writer.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/file.h"
 #include "sagesan/support/threads.h"

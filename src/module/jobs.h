@@ -1,5 +1,6 @@
 #pragma once
 
+#include "demo/demo.h"
 #include "sagesan/jobs/collect.h"
 #include "sagesan/jobs/evaluate.h"
 #include "sagesan/jobs/inspect.h"
@@ -21,6 +22,7 @@ struct Jobs {
   decltype(&sagesan::evaluate) evaluate;
   decltype(&sagesan::collect) collect;
   decltype(&sagesan::merge) merge;
+  decltype(&sagesan::demo::run_demo) demo;
 };
 
 /// The module's name, and that of its one symbol, a function `const Jobs*()`.
