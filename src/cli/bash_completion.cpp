@@ -49,7 +49,7 @@ complete -F _sagesan sagesan
 std::string value_case(const std::string& command, const OptionDescription& option) {
   std::string patterns;
   for (const std::string& name : option.names)
-    patterns += (patterns.empty() ? "" : " | ") + command + ":" + name;
+    patterns += fmt::format("{}{}:{}", patterns.empty() ? "" : " | ", command, name);
   std::string reply = "return";
   if (option.type == "DIR") {
     reply = R"(_sagesan_files -d "$value"; return)";

@@ -31,8 +31,8 @@ const Jobs* load() {
 }  // namespace
 
 const Jobs& jobs() {
-  static const Jobs* const kLoaded = load();
-  return *kLoaded;
+  static const Jobs& loaded = *load();
+  return loaded;
 }
 
 }  // namespace sagesan::cli
