@@ -49,7 +49,7 @@ complete -F _sagesan sagesan
 std::string value_case(const std::string& command, const OptionDescription& option) {
   std::string patterns;
   for (const std::string& name : option.names)
-    patterns += (patterns.empty() ? "" : " | ") + command + ":" + name;
+    patterns += fmt::format("{}{}:{}", patterns.empty() ? "" : " | ", command, name);
   std::string reply = "return";
   if (option.type == "DIR") {
     reply = R"(_sagesan_files -d "$value"; return)";
@@ -67,7 +67,9 @@ std::string value_case(const std::string& command, const OptionDescription& opti
 /// Where no option's value is wanted: `words` that may stand there, and options.
 std::string words_case(const CommandDescription& command, std::vector<std::string> words) {
   std::vector<std::string> names;
+  bool files = false;
   for (const OptionDescription& option : command.options) {
+    files = files || (option.positional && option.type == "FILE");
     std::vector<std::string>& target = option.positional ? words : names;
     for (const std::string& word : option.positional ? option.choices() : option.names)
       target.push_back(word);
@@ -75,6 +77,7 @@ std::string words_case(const CommandDescription& command, std::vector<std::strin
   std::string line = fmt::format("words='{}'", fmt::join(names, " "));
   if (!words.empty())
     line += fmt::format("; [[ $word == -* ]] || words='{}'", fmt::join(words, " "));
+  if (files) line += R"(; [[ $word == -* ]] || { _sagesan_files -f "$word"; return; })";
   return line;
 }
 

@@ -25,7 +25,8 @@ CommandDescription describe(const CLI::App& command) {
     description.positional = description.names.empty();
     if (description.positional) description.names.push_back(option->get_name());
     if (option->get_items_expected_max() > 0) description.type = option->get_type_name();
-    description.repeatable = option->get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll;
+    description.repeatable = option->get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll ||
+                             option->get_items_expected_max() > 1;
     result.options.push_back(std::move(description));
   }
   return result;

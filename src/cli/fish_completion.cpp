@@ -29,7 +29,8 @@ std::string option_lines(const CommandDescription& command, const std::string& c
   for (const OptionDescription& option : command.options) {
     lines += fmt::format("complete -c sagesan -n '{}'", condition);
     if (option.positional) {
-      lines += fmt::format(" -a '{}'\n", fmt::join(option.choices(), " "));
+      lines += option.type == "FILE" ? " -F\n"
+                                     : fmt::format(" -a '{}'\n", fmt::join(option.choices(), " "));
       continue;
     }
     for (const std::string& name : option.names) {

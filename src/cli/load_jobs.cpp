@@ -35,8 +35,8 @@ const Jobs* load() {
 }  // namespace
 
 const Jobs& jobs() {
-  static const Jobs* const kLoaded = load();
-  return *kLoaded;
+  static const Jobs& loaded = *load();
+  return loaded;
 }
 
 }  // namespace sagesan::cli

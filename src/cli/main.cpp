@@ -12,8 +12,6 @@
 namespace sagesan::cli {
 namespace {
 
-using std::string_literals::operator""s;
-
 void start_logging() {
   auto logger = spdlog::stderr_color_mt("sagesan");
   logger->set_pattern("sagesan: %^%l%$: %v");
@@ -52,7 +50,8 @@ int run(int argc, char** argv) {
   }
   add_config(app);
   int first = 1;
-  while (first < argc && argv[first][0] == '-') first += argv[first] == "--config"s ? 2 : 1;
+  while (first < argc && argv[first][0] == '-')
+    first += std::string(argv[first]) == "--config" ? 2 : 1;
   if (first < argc) {
     // CLI11 would say only that a subcommand is required.
     const auto named = [&](const CLI::App* command) { return command->get_name() == argv[first]; };

@@ -38,7 +38,8 @@ std::string value_action(const OptionDescription& option) {
 
 /// One argument of `_arguments` a name.
 std::string option_lines(const OptionDescription& option) {
-  if (option.positional) return fmt::format("'1{}' ", value_action(option));
+  if (option.positional)
+    return fmt::format("'{}{}' ", option.repeatable ? "*" : "1", value_action(option));
   std::string lines;
   for (const std::string& name : option.names) {
     // Any spelling rules out all, unless the option may come again.

@@ -120,6 +120,7 @@ TEST_F(Completion, BashOffersFiles) {
   EXPECT_EQ(bash({"evaluate", "--data", "keep", "=", "models"}), Words{"models.jsonl"});
   EXPECT_EQ(bash({"evaluate", "--data", "=", "keep", "=", "models"}), Words{"models.jsonl"});
   EXPECT_EQ(bash({"--config", "more"}), Words{"more words.txt"});
+  EXPECT_EQ(bash({"merge", "--overwrite", "models"}), Words{"models.jsonl"});
 }
 
 TEST_F(Completion, ZshAndFishNameEveryOption) {

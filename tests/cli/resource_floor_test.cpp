@@ -30,6 +30,7 @@ TEST_F(ResourceFloor, RunsWithoutTheModule) {
       {{"--version"}, 0},
       {{"sanitize", "--help"}, 0},
       {{"families"}, 0},
+      {sanitize({"--moments", "m"}), 2},
       {{"completion", "bash"}, 0},
       {{"tokenize", "--model", base(), "--data", retain()}, 0},
       {{}, 2},

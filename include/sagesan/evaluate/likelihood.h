@@ -25,7 +25,8 @@ std::vector<TextScore> score_texts(const ModelConfiguration& model, const Checkp
                                    const std::vector<int64_t>& first_scored, at::Device device,
                                    const Progress& progress);
 
-/// The figures of all texts together. Throws `Error` where a score is not finite. Texts without a scored token do not count.
+/// The figures of all texts together. Throws `Error` where a score is not finite. Texts without a
+/// scored token do not count.
 LikelihoodSummary summarize(const std::vector<TextScore>& scores);
 
 }  // namespace sagesan
