@@ -80,8 +80,8 @@ void add_demo(CLI::App& app, Common& common, Action& action) {
   command->add_option("--json", words->json, "write JSON to FILE, or to standard output with -")
       ->type_name("FILE");
   command->add_flag("--overwrite", words->overwrite, "replace an earlier demo's directory");
-  command->callback([words, &common, &action] {
-    action = [words, &common] {
+  command->callback([words, command, &common, &action] {
+    action = [words, command, &common] {
       const demo::DemoOptions options{
           .out = words->out,
           .seed = parse_integer("--seed", words->seed, 0, std::numeric_limits<int32_t>::max()),
@@ -89,6 +89,8 @@ void add_demo(CLI::App& app, Common& common, Action& action) {
           .device = words->device,
           .overwrite = words->overwrite};
       if (!words->json.empty() && words->json != "-") check_text_file_target(words->json, {});
+      // Such small products only lose by being shared out.
+      if (command->count("--threads") == 0) common.threads = "1";
       apply_threads(common);
       const DemoResult result =
           jobs().demo(options, progress_bar(common.quiet), notice(common.quiet));
