@@ -77,7 +77,7 @@ class Demo {
  private:
   void run_seed(int64_t seed) {
     const fs::path place = directory_ / ("seed_" + std::to_string(seed));
-    const MadePairs pairs = make_pairs(place, static_cast<uint64_t>(seed), progress_);
+    const MadePairs pairs = make_pairs(place, static_cast<uint64_t>(seed), making_progress());
     // The base runs once; every variant is solved from its moments.
     const fs::path moments = place / "moments.safetensors";
     collect(
@@ -96,8 +96,9 @@ class Demo {
                                         .strength = strength,
                                         .device = options_.device,
                                         .overwrite = true};
-          sanitize(options, progress_, notice_);
+          sanitize(options, quiet_progress(), notice_);
           result.variants.push_back({approach, strength, score(pairs, options.out)});
+          done_ += 1;
         }
       }
       result.retention = compare(result);
@@ -134,7 +135,35 @@ class Demo {
             .sanitized = at("sanitized")};
   }
 
+  // One bar for the whole demo. The unit is a variant sanitized and scored; making the pairs of a
+  // seed takes about as long as 40 of them, in four stages.
+  static constexpr double kMaking = 40;
+
+  void report() const {
+    double variants = 0;
+    for (const auto& [approach, strengths] : approaches())
+      variants += 3 * static_cast<double>(strengths.size());
+    if (progress_)
+      progress_("demo", done_, static_cast<double>(options_.seeds) * (kMaking + variants));
+  }
+  /// For jobs inside a step: lets signals through, shows nothing of its own.
+  Progress quiet_progress() {
+    return [this](std::string_view, double, double) { report(); };
+  }
+  Progress making_progress() {
+    return [this, stage = std::string(), begun = done_ - kMaking / 4](
+               std::string_view name, double done, double total) mutable {
+      if (name != stage) {
+        stage = name;
+        begun += kMaking / 4;
+      }
+      done_ = begun + kMaking / 4 * (total > 0 ? std::min(done / total, 1.0) : 0);
+      report();
+    };
+  }
+
   const DemoOptions& options_;
+  double done_ = 0;
   fs::path directory_;
   const Progress& progress_;
   const Notice& notice_;
