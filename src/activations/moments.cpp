@@ -42,23 +42,24 @@ void SecondMoment::add(const Tensor& x, const Tensor& weights) {
     throw Error(ExitCode::kBadInput,
                 "the model's activations are not finite (NaN or infinity, or float32 overflow)");
   }
-  // Float32 products would leave an error of 1e-7 of the largest eigenvalue everywhere, and a
-  // strong filter at energy 1 turns that into 1e-5 of the result.
-  Tensor wide = x.to(at::kDouble);
+  Tensor roots;  // of the weights, [tokens, 1]
   if (weights.defined()) {
     squares = squares * weights;
-    sums_.mean_sum += at::mm(weights.unsqueeze(0), wide).squeeze(0);
-    wide = wide * weights.sqrt().unsqueeze(1);
+    sums_.mean_sum += at::mm(weights.unsqueeze(0), x.to(at::kDouble)).squeeze(0);
     sums_.weight += weights.sum().item<double>();
+    roots = weights.sqrt().unsqueeze(1);
   } else {
-    sums_.mean_sum += wide.sum(0);
+    sums_.mean_sum += x.sum(0, false, at::kDouble);
     sums_.weight += static_cast<double>(x.size(0));
   }
   sums_.largest_token = std::max(sums_.largest_token, squares.max().item<double>());
   if (has_rows()) {
     SAGESAN_ASSERT(count() + x.size(0) <= sums_.rows.size(0));
-    sums_.rows.narrow(0, count(), x.size(0)).copy_(wide);
+    sums_.rows.narrow(0, count(), x.size(0)).copy_(roots.defined() ? x * roots : x);
   } else {
+    // Float32 products would leave an error of 1e-7 of the largest eigenvalue everywhere, and a
+    // strong filter at energy 1 turns that into 1e-5 of the result.
+    const Tensor wide = roots.defined() ? x * roots : x.to(at::kDouble);
     for (int64_t start = 0; start < channels(); start += kPanel) {
       const int64_t width = std::min(kPanel, channels() - start);
       const Tensor panel =
