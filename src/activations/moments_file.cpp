@@ -102,6 +102,7 @@ std::vector<TensorLayout> layout(const std::map<std::string, MomentShape>& sites
     }
   }
   std::vector<TensorLayout> result;
+  result.reserve(sorted.size());
   for (auto& [name, tensor] : sorted) result.push_back(std::move(tensor));
   return result;
 }

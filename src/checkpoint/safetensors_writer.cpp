@@ -76,6 +76,7 @@ void SafetensorsWriter::finish() {
 void write_safetensors(const std::filesystem::path& path, const std::vector<TensorBytes>& tensors,
                        const std::map<std::string, std::string>& metadata) {
   std::vector<TensorLayout> layout;
+  layout.reserve(tensors.size());
   for (const TensorBytes& tensor : tensors)
     layout.push_back({tensor.name, tensor.dtype, tensor.shape});
   SafetensorsWriter writer(path, layout, metadata);

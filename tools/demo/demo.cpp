@@ -1,5 +1,6 @@
 #include "demo/demo.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,12 +30,12 @@ constexpr double kForgetLevel = 0.2;
 /// Strengths, from weak to strong: factors from 0.9 to 0.1 for the scaled update, and as far as a
 /// filter has something to say.
 const std::vector<std::pair<std::string, std::vector<double>>>& approaches() {
-  static const std::vector<std::pair<std::string, std::vector<double>>> kApproaches = {
+  static const std::vector<std::pair<std::string, std::vector<double>>> table = {
       {"scaled", {1 / 0.9 - 1, 1 / 0.75 - 1, 1 / 0.6 - 1, 1, 1 / 0.4 - 1, 3, 9}},
       {"random", {0.1, 0.3, 1, 3, 10, 100}},
       {"sanitized", {0.1, 0.3, 1, 3, 10, 100}},
   };
-  return kApproaches;
+  return table;
 }
 
 Method method_of(const std::string& approach) {
@@ -76,7 +77,7 @@ class Demo {
 
  private:
   void run_seed(int64_t seed) {
-    const fs::path place = directory_ / ("seed_" + std::to_string(seed));
+    const fs::path place = directory_ / fmt::format("seed_{}", seed);
     const MadePairs pairs = make_pairs(place, static_cast<uint64_t>(seed), making_progress());
     // The base runs once; every variant is solved from its moments.
     const fs::path moments = place / "moments.safetensors";
@@ -90,7 +91,7 @@ class Demo {
         for (const double strength : strengths) {
           const SanitizeOptions options{.base = pairs.base,
                                         .unlearned = unlearned,
-                                        .out = place / (method + "_" + approach),
+                                        .out = place / fmt::format("{}_{}", method, approach),
                                         .moments = moments,
                                         .method = method_of(approach),
                                         .strength = strength,
