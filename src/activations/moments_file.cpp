@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "sagesan/support/error.h"
@@ -12,6 +13,9 @@ namespace {
 
 constexpr const char* kFormat = "sagesan-moments";
 constexpr const char* kVersion = "1";
+
+/// Numbers of tokens that a file may claim: sums of them stay exact and far from overflow.
+constexpr int64_t kMostTokens = int64_t{1} << 50;
 
 std::map<std::string, std::string> to_metadata(const MomentsOrigin& origin) {
   return {{"format", kFormat},
@@ -72,6 +76,9 @@ MomentsOrigin read_origin(const SafetensorsFile& file) {
                        .token_cap = metadata.number<double>("token_cap"),
                        .retain_files = retain_files_from_json(metadata.json("retain_files"),
                                                               metadata.where("retain_files"))};
+  for (const RetainFileReport& texts : origin.retain_files) {
+    if (texts.tokens > kMostTokens) metadata.fail("retain_files", "too many tokens to be true");
+  }
   const Json fields = metadata.json("retain_fields");
   if (!fields.is_array()) metadata.fail("retain_fields", "expected a list of texts");
   for (const Json& field : fields) {
@@ -171,6 +178,18 @@ Tensor MomentsFile::read_tensor(const std::string& name) const {
   return tensor;
 }
 
+namespace {
+
+/// Whether these can be sums of squares with that weight: none negative, their sum and mean
+/// positive and finite.
+bool are_energies(const Tensor& squares, double weight) {
+  const double sum = squares.sum().item<double>();
+  return squares.min().item<double>() >= 0 && sum > 0 && std::isfinite(sum) &&
+         std::isnormal(sum / weight);
+}
+
+}  // namespace
+
 SiteMoment MomentsFile::read(const std::string& site, at::Device device) const {
   const auto found = sites_.find(site);
   if (found == sites_.end())
@@ -179,15 +198,21 @@ SiteMoment MomentsFile::read(const std::string& site, at::Device device) const {
   const auto count = read_tensor(site + ".count").item<int64_t>();
   const auto weight = read_tensor(site + ".weight").item<double>();
   const bool rows = !shape.diagonal && shape.tokens < shape.channels;
-  if (count < 1 || !(weight > 0) || (rows && count != shape.tokens)) {
+  const Tensor values = read_tensor(site + (rows ? ".rows" : ".sum"));
+  const Tensor squares = rows             ? values.to(at::kDouble).pow(2).sum(1)
+                         : shape.diagonal ? values
+                                          : values.diagonal();
+  if (count < 1 || count > kMostTokens || !(weight > 0) || (rows && count != shape.tokens) ||
+      !are_energies(squares, weight)) {
     throw InputError(path().string(),
-                     fmt::format("site {}: count {} and weight {} contradict its moment",
+                     fmt::format("site {}: count {}, weight {} and the sums of squares contradict "
+                                 "each other",
                                  quote(site), count, weight));
   }
-  if (shape.diagonal) return DiagonalMoment(read_tensor(site + ".sum"), count);
+  if (shape.diagonal) return DiagonalMoment(values, count);
   return SecondMoment(
-      MomentSums{.sum = rows ? Tensor() : read_tensor(site + ".sum").to(device),
-                 .rows = rows ? read_tensor(site + ".rows").to(device) : Tensor(),
+      MomentSums{.sum = rows ? Tensor() : values.to(device),
+                 .rows = rows ? values.to(device) : Tensor(),
                  .mean_sum = read_tensor(site + ".mean_sum").to(device),
                  .weight = weight,
                  .largest_token = read_tensor(site + ".largest_token").item<double>(),

@@ -88,7 +88,11 @@ void add_demo(CLI::App& app, Common& common, Action& action) {
           .seeds = parse_integer("--seeds", words->seeds, 1, 1000),
           .device = words->device,
           .overwrite = words->overwrite};
-      if (!words->json.empty() && words->json != "-") check_text_file_target(words->json, {});
+      if (!words->json.empty() && words->json != "-") {
+        std::vector<std::filesystem::path> taken;
+        if (!words->out.empty()) taken.emplace_back(words->out);
+        check_text_file_target(words->json, taken);
+      }
       // Such small products only lose by being shared out.
       if (command->count("--threads") == 0) common.threads = "1";
       apply_threads(common);

@@ -98,18 +98,23 @@ SanitizeOptions parse(const Words& words, const Given& given) {
   return options;
 }
 
-void print_plan(const SanitizeResult& result) {
+void print_plan(const SanitizeResult& result, const SanitizeOptions& options) {
   const SanitizeReport& report = result.report;
   int64_t solved = 0;
   for (const TensorReport& tensor : report.tensors) solved += tensor.treatment == "solved" ? 1 : 0;
-  std::cout
-      << fmt::format("would sanitize {} of {} changed tensors ({} in all) of a {} model\n", solved,
-                     report.tensors.size(), report.tensors_total, report.family)
-      << fmt::format(
-             "would run {} layers of the base model over {} retain tokens and observe {} sites\n",
-             report.layers_run, report.tokens, report.sites.size())
-      << fmt::format("would write {:.1f} MiB of weights; nothing was written\n",
-                     static_cast<double>(result.output_bytes) / (1 << 20));
+  std::cout << fmt::format("would sanitize {} of {} changed tensors ({} in all) of a {} model\n",
+                           solved, report.tensors.size(), report.tensors_total, report.family);
+  if (!options.moments.empty()) {
+    std::cout << fmt::format("would use the moments of {} sites over {} tokens in {}\n",
+                             report.sites.size(), report.tokens,
+                             printable(options.moments.string()));
+  } else {
+    std::cout << fmt::format(
+        "would run {} layers of the {} model over {} retain tokens and observe {} sites\n",
+        report.layers_run, report.options.activations, report.tokens, report.sites.size());
+  }
+  std::cout << fmt::format("would write {:.1f} MiB of weights; nothing was written\n",
+                           static_cast<double>(result.output_bytes) / (1 << 20));
 }
 
 void print_tensors(const SanitizeReport& report) {
@@ -218,7 +223,7 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
       clear_progress_bar();
       if (common.quiet) return;
       if (options.dry_run) {
-        print_plan(result);
+        print_plan(result, options);
       } else {
         if (common.verbose) print_tensors(result.report);
         print_result(result, options.out);

@@ -12,7 +12,12 @@ void check_moments_target(const std::filesystem::path& out,
   if (!std::filesystem::exists(std::filesystem::symlink_status(out))) return;
   if (!overwrite)
     throw InputError(out.string(), "exists already; choose another --out or pass --overwrite");
-  const MomentsFile earlier(out);  // throws where it is none: only sagesan's own is replaced
+  try {
+    const MomentsFile earlier(out);
+  } catch (const Error&) {
+    throw InputError(out.string(),
+                     "is no moments file of sagesan, so it is not replaced; choose another --out");
+  }
 }
 
 }  // namespace sagesan

@@ -90,6 +90,7 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
   if (base && unlearned) {
     preflight.check([&] { pair_tensors(inputs.base, inputs.unlearned); });
   }
+  if (base && model) preflight.check([&] { check_tied_head(inputs.model, inputs.base); });
   if (unlearned && model) preflight.check([&] { check_tied_head(inputs.model, inputs.unlearned); });
   if (options.moments.empty()) {
     read_retain(options, model, preflight, inputs);
@@ -101,7 +102,10 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
     if (unlearned) check_space(options, inputs.unlearned.bytes());
   });
   if (!options.report.empty()) {
-    preflight.check([&] { check_text_file_target(options.report, all_inputs(options)); });
+    // Not in the output either, which is renamed into place before the copy is written.
+    std::vector<std::filesystem::path> taken = all_inputs(options);
+    taken.push_back(options.out);
+    preflight.check([&] { check_text_file_target(options.report, taken); });
   }
   preflight.finish();
   return inputs;

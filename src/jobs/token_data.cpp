@@ -15,7 +15,7 @@ TokenData read_token_data(const std::vector<std::filesystem::path>& files,
     return options.max_tokens > 0 && data.batch.tokens() >= options.max_tokens;
   };
   for (const std::filesystem::path& path : files) {
-    RetainFileReport report{.name = path.filename().string(), .hash = hash_file(path)};
+    RetainFileReport report{.name = printable(path.filename().string()), .hash = hash_file(path)};
     for (const Record& record : read_records(path, {.fields = options.fields})) {
       if (full()) {
         ++report.left_out;

@@ -80,9 +80,19 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
 double strength_for_target(const Update& update, const Rule& rule, double target,
                            at::Device device) {
   std::vector<DampingCurve> curves(rule.measures.size());
-  for_each_block(update, device,
-                 [&](const Block& block) { rule.add_to_curves(block.d, block.start, curves); });
-  return strength_for(curves, target);
+  std::vector<double> responses(rule.measures.size());
+  for_each_block(update, device, [&](const Block& block) {
+    rule.add_to_curves(block.d, block.start, curves);
+    for (size_t i = 0; i < responses.size(); ++i)
+      responses[i] += rule.measures[i](block.d, block.start);
+  });
+  // Where an update does no damage there is nothing to damp: rows of an embedding that the retain
+  // texts never use, say.
+  std::vector<DampingCurve> damaging;
+  for (size_t i = 0; i < curves.size(); ++i) {
+    if (responses[i] > 0) damaging.push_back(std::move(curves[i]));
+  }
+  return strength_for(damaging, target);
 }
 
 }  // namespace sagesan

@@ -1,6 +1,7 @@
 // The options of `sanitize` that decide the result, through the program.
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -152,6 +153,63 @@ TEST_F(Methods, RoundingFloorOfBf16IsReported) {
     const double floor = tensor["rounding_bias"];
     EXPECT_NEAR(tensor["bias_after"].get<double>() / floor, 1, 0.3) << tensor;
   }
+}
+
+TEST_F(Methods, TargetLeavesAloneWhatDoesNoDamage) {
+  // Only rows of tokens that the retain texts never use: as an embedding no bias at all, and the
+  // head's decides.
+  TinyModel model;
+  model.tied = true;
+  make_pair(model);
+  const std::string name = "model.embed_tokens.weight";
+  testing::make_unlearned(unlearned(), model, name);
+  write_file(retain(), "{\"input_ids\": [1, 2, 3, 4, 5, 6, 7, 8]}\n");
+  Weights weights = before();
+  const Weights changed = after();
+  // Keep the update of the last row alone.
+  std::vector<float> bytes(weights.at(name).begin(), weights.at(name).end());
+  for (size_t i = bytes.size() - 32; i < bytes.size(); ++i)
+    bytes[i] = static_cast<float>(changed.at(name)[i]);
+  const SafetensorsFile file(unlearned() / "model.safetensors");
+  for (const TensorInfo& tensor : file.tensors()) {
+    if (tensor.name != name) continue;
+    std::string content = testing::read_file(unlearned() / "model.safetensors");
+    std::memcpy(content.data() + tensor.offset, bytes.data(), tensor.bytes);
+    write_file(unlearned() / "model.safetensors", content);
+  }
+  run({"--target-bias", "0.5", "--energy", "1"});
+  ASSERT_EQ(report_["tensors"].size(), 1U);
+  const json& tensor = report_["tensors"][0];
+  EXPECT_EQ(tensor["bias_before"], 0.0);
+  EXPECT_NEAR(tensor["head_bias_after"].get<double>() / tensor["head_bias_before"].get<double>(),
+              0.5, 1e-4);
+}
+
+TEST_F(Methods, OtherBaseGivesTheBasesBytes) {
+  const Weights weights = run({"--other", "base"});
+  const Weights base_weights = before();
+  for (const json& tensor : report_["tensors"]) {
+    const std::string name = tensor["name"];
+    if (tensor["treatment"] != "base") continue;
+    EXPECT_EQ(weights.at(name), base_weights.at(name)) << name;
+    EXPECT_EQ(tensor["norm_after"], 0.0);
+    EXPECT_GT(tensor["norm_before"], 0.0);
+  }
+  EXPECT_EQ(report_["summary"]["treatments"]["base"], 6);
+}
+
+TEST_F(Methods, ReportMustNotLieInTheOutput) {
+  refuse(sanitize({"--report", out() / "model.safetensors"}), 3,
+         {"the output must lie outside the input"});
+  refuse(sanitize({"--report", out()}), 3, {"the output must lie outside the input"});
+}
+
+TEST_F(Methods, RetainFileWhoseNameIsNoText) {
+  std::filesystem::copy_file(retain(), root_ / "ret\xff.jsonl");
+  succeed({"sanitize", "--base", base(), "--unlearned", unlearned(), "--retain",
+           root_ / "ret\xff.jsonl", "--out", out(), "-q", "--device", "cpu", "--threads", "1"});
+  const json report = json::parse(testing::read_file(out() / "sagesan_report.json"));
+  EXPECT_EQ(report["inputs"]["retain"][0]["name"], "ret\\xff.jsonl");
 }
 
 TEST_F(Methods, IncludeAndExcludeSelectByName) {

@@ -1,6 +1,7 @@
 // `collect`, `merge` and `sanitize --moments`, through the program.
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -141,10 +142,43 @@ TEST_F(Moments, ExistingFilesAreReplacedOnlyWhenAskedAndOnlyMomentsFiles) {
   refuse(joined(again, {moments}), 3, {moments.string(), "exists already"});
   collect("m.safetensors", retain(), {"--overwrite"});
   write_file(root_ / "precious.txt", "mine");
-  refuse(joined(again, {root_ / "precious.txt", "--overwrite"}), 3, {"precious.txt"});
+  refuse(joined(again, {root_ / "precious.txt", "--overwrite"}), 3,
+         {"precious.txt", "is no moments file of sagesan, so it is not replaced"});
   refuse(joined(again, {base() / "model.safetensors", "--overwrite"}), 3,
          {"model.safetensors", "the output must lie outside the input"});
   refuse(joined(again, {root_ / "missing" / "m.safetensors"}), 4, {"no such directory"});
+}
+
+TEST_F(Moments, NumbersThatCannotBeAreRefusedByName) {
+  const auto moments = collect("m.safetensors", retain());
+  const std::string whole = read_file(moments);
+  const SafetensorsFile file(moments);
+  const auto spoil = [&](const std::string& name, double value) {
+    std::string content = whole;
+    for (const TensorInfo& tensor : file.tensors()) {
+      if (tensor.name != name) continue;
+      for (uint64_t i = 0; i < tensor.bytes; i += sizeof value)
+        std::memcpy(content.data() + tensor.offset + i, &value, sizeof value);
+    }
+    write_file(root_ / "spoilt.safetensors", content);
+    refuse(with_moments(root_ / "spoilt.safetensors"), 3,
+           {"spoilt.safetensors", name.substr(0, name.rfind('.'))});
+  };
+  spoil("embedding.sum", 0);
+  spoil("embedding.sum", -1);
+  spoil("final_norm.sum", 1e308);
+  spoil("layers.0.mlp_input.sum", -1);
+  spoil("head_input.weight", 1e-320);
+  spoil("head_input.weight", -1);
+}
+
+TEST_F(Moments, DryRunNamesTheMomentsFile) {
+  const auto moments = collect("m.safetensors", retain());
+  const std::string printed = succeed(with_moments(moments, {"--dry-run"}));
+  EXPECT_NE(
+      printed.find("would use the moments of 15 sites over 240 tokens in " + moments.string()),
+      std::string::npos)
+      << printed;
 }
 
 TEST_F(Moments, DamagedFilesAreRefusedByName) {

@@ -9,6 +9,7 @@
 
 #include "pair_maker/pair_maker.h"
 #include "sagesan/jobs/collect.h"
+#include "sagesan/jobs/device.h"
 #include "sagesan/jobs/evaluate.h"
 #include "sagesan/jobs/sanitize.h"
 #include "sagesan/support/error.h"
@@ -47,7 +48,10 @@ Method method_of(const std::string& approach) {
 class TemporaryDirectory {
  public:
   TemporaryDirectory() {
-    std::string name = (fs::temp_directory_path() / "sagesan_demo_XXXXXX").string();
+    std::error_code missing;
+    const fs::path parent = fs::temp_directory_path(missing);
+    if (missing) throw IoError("TMPDIR", "names no directory; set it right, or pass --out");
+    std::string name = (parent / "sagesan_demo_XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw_errno(name, "cannot create");
     path_ = name;
   }
@@ -174,6 +178,7 @@ class Demo {
 }  // namespace
 
 DemoResult run_demo(const DemoOptions& options, const Progress& progress, const Notice& notice) {
+  parse_device(options.device);  // throws before the models are made
   if (options.out.empty()) {
     const TemporaryDirectory directory;
     return Demo(options, directory.path(), progress, notice).run();

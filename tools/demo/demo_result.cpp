@@ -27,7 +27,8 @@ std::optional<double> interpolate(const Scores& unlearned, const std::vector<Var
   for (const Variant& variant : variants) {
     if (variant.approach != approach) continue;
     const Scores& next = variant.scores;
-    if ((last.forget <= level) != (next.forget <= level) || next.forget == level) {
+    const bool crosses = (last.forget <= level) != (next.forget <= level) || next.forget == level;
+    if (crosses && next.forget != last.forget) {
       const double share = (level - last.forget) / (next.forget - last.forget);
       return last.heldout + share * (next.heldout - last.heldout);
     }
