@@ -53,8 +53,11 @@ void SecondMoment::add(const Tensor& x, const Tensor& weights) {
     sums_.weight += static_cast<double>(x.size(0));
   }
   sums_.largest_token = std::max(sums_.largest_token, squares.max().item<double>());
+  if (has_rows() && count() + x.size(0) > sums_.rows.size(0)) {
+    sums_.sum = sum();
+    sums_.rows = Tensor();
+  }
   if (has_rows()) {
-    SAGESAN_ASSERT(count() + x.size(0) <= sums_.rows.size(0));
     sums_.rows.narrow(0, count(), x.size(0)).copy_(roots.defined() ? x * roots : x);
   } else {
     // Float32 products would leave an error of 1e-7 of the largest eigenvalue everywhere, and a
@@ -111,7 +114,7 @@ DiagonalMoment::DiagonalMoment(int64_t channels, at::Device device)
     : sum_(at::zeros({channels}, options(at::kDouble, device))) {}
 
 void DiagonalMoment::add(const Tensor& x) {
-  sum_ += x.pow(2).sum(0, false, at::kDouble);
+  sum_ += x.pow(2).reshape({-1, channels()}).sum(0, false, at::kDouble);
   count_ += x.size(0);
 }
 
@@ -121,11 +124,11 @@ void DiagonalMoment::merge(const DiagonalMoment& other) {
   count_ += other.count_;
 }
 
-DiagonalMoment token_counts(const std::vector<int64_t>& ids, int64_t vocabulary) {
-  Tensor counts = at::zeros({vocabulary}, at::kDouble);
+DiagonalMoment row_counts(const std::vector<int64_t>& ids, int64_t rows) {
+  Tensor counts = at::zeros({rows}, at::kDouble);
   auto* count = counts.data_ptr<double>();
   for (const int64_t id : ids) {
-    SAGESAN_ASSERT(id >= 0 && id < vocabulary);
+    SAGESAN_ASSERT(id >= 0 && id < rows);
     count[id] += 1;
   }
   return {counts, static_cast<int64_t>(ids.size())};

@@ -88,6 +88,7 @@ MomentsOrigin read_origin(const SafetensorsFile& file) {
   return origin;
 }
 
+/// The tensors of these sites, by name; both forms of a moment whose tokens are not known.
 std::vector<TensorLayout> layout(const std::map<std::string, MomentShape>& sites) {
   std::map<std::string, TensorLayout> sorted;
   const auto add = [&](const std::string& name, DType dtype, std::vector<int64_t> shape) {
@@ -102,11 +103,9 @@ std::vector<TensorLayout> layout(const std::map<std::string, MomentShape>& sites
     }
     add(site + ".mean_sum", DType::kF64, {shape.channels});
     add(site + ".largest_token", DType::kF64, {});
-    if (shape.tokens < shape.channels) {
-      add(site + ".rows", DType::kF32, {shape.tokens, shape.channels});
-    } else {
-      add(site + ".sum", DType::kF64, {shape.channels, shape.channels});
-    }
+    if (shape.rows() || !shape.tokens)
+      add(site + ".rows", DType::kF32, {shape.tokens.value_or(shape.channels - 1), shape.channels});
+    if (!shape.rows()) add(site + ".sum", DType::kF64, {shape.channels, shape.channels});
   }
   std::vector<TensorLayout> result;
   result.reserve(sorted.size());
@@ -142,10 +141,10 @@ MomentsFile::MomentsFile(const std::filesystem::path& path)
     const std::string part = dot == std::string::npos ? "" : name.substr(dot + 1);
     if (part != "sum" && part != "rows") continue;
     const std::vector<int64_t>& shape = tensor->shape;
-    if (shape.empty() || shape.size() > 2 || shape.back() < 1 || shape.front() < 1)
+    const bool rows = part == "rows";  // an expert that saw no token has none
+    if (shape.empty() || shape.size() > 2 || shape.back() < 1 || shape.front() < (rows ? 0 : 1))
       fail(name, "expected a vector or a matrix, not " + shape_text(shape));
     const bool diagonal = shape.size() == 1;
-    const bool rows = part == "rows";
     if (rows ? diagonal || shape[0] >= shape[1] : !diagonal && shape[0] != shape[1])
       fail(name, "is no moment: shape " + shape_text(shape));
     const std::string site = name.substr(0, dot);
@@ -197,13 +196,16 @@ SiteMoment MomentsFile::read(const std::string& site, at::Device device) const {
   const MomentShape& shape = found->second;
   const auto count = read_tensor(site + ".count").item<int64_t>();
   const auto weight = read_tensor(site + ".weight").item<double>();
-  const bool rows = !shape.diagonal && shape.tokens < shape.channels;
+  const bool rows = shape.rows();
   const Tensor values = read_tensor(site + (rows ? ".rows" : ".sum"));
   const Tensor squares = rows             ? values.to(at::kDouble).pow(2).sum(1)
                          : shape.diagonal ? values
                                           : values.diagonal();
-  if (count < 1 || count > kMostTokens || !(weight > 0) || (rows && count != shape.tokens) ||
-      !are_energies(squares, weight)) {
+  const bool empty = rows && shape.tokens == 0;
+  const bool sound = empty ? count == 0 && weight == 0
+                           : count >= 1 && count <= kMostTokens && weight > 0 &&
+                                 (!rows || count == shape.tokens) && are_energies(squares, weight);
+  if (!sound) {
     throw InputError(path().string(),
                      fmt::format("site {}: count {}, weight {} and the sums of squares contradict "
                                  "each other",
@@ -219,13 +221,34 @@ SiteMoment MomentsFile::read(const std::string& site, at::Device device) const {
                  .count = count});
 }
 
+namespace {
+
+/// Bytes of data that surely come.
+uint64_t least_bytes(std::map<std::string, MomentShape> sites) {
+  std::erase_if(sites, [](const auto& site) { return !site.second.tokens; });
+  uint64_t bytes = 0;
+  for (const TensorLayout& tensor : layout(sites)) {
+    uint64_t size = static_cast<uint64_t>(dtype_bits(tensor.dtype)) / 8;
+    for (const int64_t length : tensor.shape) size *= static_cast<uint64_t>(length);
+    bytes += size;
+  }
+  return bytes;
+}
+
+}  // namespace
+
 MomentsWriter::MomentsWriter(const std::filesystem::path& path, const MomentsOrigin& origin,
                              const std::map<std::string, MomentShape>& sites)
-    : target_(path), writer_(target_.path(), layout(sites), to_metadata(origin)) {}
+    : target_(path),
+      writer_(target_.path(), layout(sites), to_metadata(origin), least_bytes(sites)) {}
 
 void MomentsWriter::write(const std::string& site, const SiteMoment& moment) {
   const auto write = [&](const char* part, const Tensor& values) {
-    writer_.write(site + part, tensor_bytes(values.cpu().contiguous()));
+    const DType dtype = values.scalar_type() == at::kLong     ? DType::kI64
+                        : values.scalar_type() == at::kDouble ? DType::kF64
+                                                              : DType::kF32;
+    const Tensor here = values.cpu().contiguous();
+    writer_.write({site + part, dtype, here.sizes().vec()}, tensor_bytes(here));
   };
   const auto write_scalars = [&](int64_t count, double weight) {
     write(".count", at::full({}, count, at::kLong));
@@ -240,11 +263,7 @@ void MomentsWriter::write(const std::string& site, const SiteMoment& moment) {
   write_scalars(second.count(), second.weight());
   write(".mean_sum", second.mean_sum());
   write(".largest_token", at::full({}, second.largest_token(), at::kDouble));
-  if (second.has_rows()) {
-    write(".rows", second.rows());
-  } else {
-    write(".sum", second.sum());
-  }
+  write(second.has_rows() ? ".rows" : ".sum", second.has_rows() ? second.rows() : second.sum());
 }
 
 void MomentsWriter::commit(bool overwrite) {

@@ -17,59 +17,68 @@ uint64_t byte_count(const TensorLayout& tensor) {
   return static_cast<uint64_t>(*bits / 8);
 }
 
-/// The 8 bytes of its length and the header itself.
-std::string make_header(const std::vector<TensorLayout>& tensors,
-                        const std::map<std::string, std::string>& metadata) {
-  // The header must keep the order given, which nlohmann's sorted objects would not.
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  uint64_t end = 0;
-  for (const TensorLayout& tensor : tensors) {
-    const uint64_t begin = end;
-    end += byte_count(tensor);
-    header[tensor.name] = {{"dtype", dtype_name(tensor.dtype)},
-                           {"shape", tensor.shape},
-                           {"data_offsets", {begin, end}}};
-  }
-  std::string text = header.dump();
-  // The data starts aligned, as the reference writes it.
-  text.resize((text.size() + 7) / 8 * 8, ' ');
-  const uint64_t length = text.size();
-  return std::string(reinterpret_cast<const char*>(&length), sizeof length) + text;
-}
-
 uint64_t total_bytes(const std::vector<TensorLayout>& tensors) {
   uint64_t total = 0;
   for (const TensorLayout& tensor : tensors) total += byte_count(tensor);
   return total;
 }
 
+void add_entry(nlohmann::ordered_json& header, const TensorLayout& tensor, uint64_t begin,
+               uint64_t end) {
+  header[tensor.name] = {
+      {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
+}
+
+/// The header must keep the order given, which nlohmann's sorted objects would not.
+nlohmann::ordered_json start_header(const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  return header;
+}
+
+/// Bytes that the header with its length takes at most, so that the data starts aligned.
+uint64_t header_room(const std::vector<TensorLayout>& most,
+                     const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header = start_header(metadata);
+  const uint64_t end = total_bytes(most);  // no offset has more digits
+  for (const TensorLayout& tensor : most) add_entry(header, tensor, end, end);
+  return sizeof(uint64_t) + (header.dump().size() + 7) / 8 * 8;
+}
+
 }  // namespace
 
 SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
-                                     const std::vector<TensorLayout>& tensors,
-                                     const std::map<std::string, std::string>& metadata)
-    : file_(path, make_header(tensors, metadata).size() + total_bytes(tensors)) {
-  const std::string header = make_header(tensors, metadata);
-  file_.write(0, std::as_bytes(std::span(header)));
-  uint64_t offset = header.size();
-  for (const TensorLayout& tensor : tensors) {
-    const uint64_t bytes = byte_count(tensor);
-    const bool fresh = missing_.emplace(tensor.name, Place{offset, bytes}).second;
-    SAGESAN_ASSERT(fresh);
-    offset += bytes;
-  }
-}
+                                     std::vector<TensorLayout> most,
+                                     const std::map<std::string, std::string>& metadata,
+                                     uint64_t bytes)
+    : announced_(std::move(most)),
+      metadata_(metadata),
+      room_(header_room(announced_, metadata)),
+      file_(path, room_ + bytes) {}
 
-void SafetensorsWriter::write(const std::string& name, std::span<const std::byte> bytes) {
-  const auto place = missing_.find(name);
-  SAGESAN_ASSERT(place != missing_.end() && place->second.bytes == bytes.size());
-  file_.write(place->second.offset, bytes);
-  missing_.erase(place);
+void SafetensorsWriter::write(const TensorLayout& tensor, std::span<const std::byte> bytes) {
+  SAGESAN_ASSERT(byte_count(tensor) == bytes.size());
+  const bool fresh = written_.emplace(tensor.name, Place{tensor, end_, end_ + bytes.size()}).second;
+  SAGESAN_ASSERT(fresh);
+  file_.write(room_ + end_, bytes);
+  end_ += bytes.size();
 }
 
 void SafetensorsWriter::finish() {
-  SAGESAN_ASSERT(missing_.empty());
+  nlohmann::ordered_json header = start_header(metadata_);
+  for (const TensorLayout& tensor : announced_) {
+    const auto found = written_.find(tensor.name);
+    if (found == written_.end()) continue;
+    add_entry(header, found->second.tensor, found->second.begin, found->second.end);
+    written_.erase(found);
+  }
+  SAGESAN_ASSERT(written_.empty());
+  std::string text = header.dump();
+  const uint64_t length = room_ - sizeof(uint64_t);
+  SAGESAN_ASSERT(text.size() <= length);
+  text.resize(length, ' ');  // the format allows spaces behind the object
+  file_.write(0, std::as_bytes(std::span(&length, 1)));
+  file_.write(sizeof length, std::as_bytes(std::span(text)));
   file_.finish();
 }
 
@@ -79,8 +88,9 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Tens
   layout.reserve(tensors.size());
   for (const TensorBytes& tensor : tensors)
     layout.push_back({tensor.name, tensor.dtype, tensor.shape});
-  SafetensorsWriter writer(path, layout, metadata);
-  for (const TensorBytes& tensor : tensors) writer.write(tensor.name, tensor.bytes);
+  SafetensorsWriter writer(path, layout, metadata, total_bytes(layout));
+  for (const TensorBytes& tensor : tensors)
+    writer.write({tensor.name, tensor.dtype, tensor.shape}, tensor.bytes);
   writer.finish();
 }
 

@@ -27,10 +27,10 @@ Tensor target_log_likelihood(const Decoder& decoder, const ModelConfiguration& m
   const int64_t step = std::max<int64_t>(1024, kHeadBlock / model.hidden_size);
   for (int64_t first = 0; first < model.vocabulary; first += step) {
     const int64_t rows = std::min(step, model.vocabulary - first);
-    const Tensor head = decoder.head_rows(first, rows);
+    const Decoder::HeadRows head = decoder.head_rows(first, rows);
     for (int64_t start = 0; start < count; start += kTokenBlock) {
       const int64_t n = std::min(kTokenBlock, count - start);
-      const Tensor logits = at::mm(states.narrow(0, start, n), head.t());
+      const Tensor logits = head.logits(states.narrow(0, start, n));
       Tensor sum = total.narrow(0, start, n);
       sum.copy_(at::logaddexp(sum, at::logsumexp(logits, {1}).to(at::kDouble)));
       const Tensor local = targets.narrow(0, start, n) - first;
@@ -55,8 +55,9 @@ std::vector<TextScore> score_texts(const ModelConfiguration& model, const Checkp
   SAGESAN_ASSERT(first_scored.size() == batch.lengths.size());
   Decoder decoder(model, checkpoint, device);
   Tensor hidden = decoder.embed(batch);
-  for (int64_t layer = 0; layer < model.layers; ++layer) {
-    if (progress) progress("layers", static_cast<double>(layer), static_cast<double>(model.layers));
+  for (int64_t layer = 0; layer < model.layer_count(); ++layer) {
+    if (progress)
+      progress("layers", static_cast<double>(layer), static_cast<double>(model.layer_count()));
     decoder.run_layer(layer, hidden, batch, {}, true, nullptr);
     release_free_memory();
   }

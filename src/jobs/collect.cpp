@@ -25,7 +25,7 @@ MomentsSummary collect(const CollectOptions& options, const Progress& progress,
   const bool opened = preflight.check([&] { checkpoint = Checkpoint::open(options.base); });
   const bool known = std::filesystem::is_directory(options.base) &&
                      preflight.check([&] { model = read_configuration(options.base); });
-  if (opened && known) preflight.check([&] { check_parameters(model, checkpoint); });
+  if (opened && known) preflight.check([&] { match_parameters(model, checkpoint); });
   if (preflight.check([&] { tokenizer = find_tokenizer(options.base); }) && known) {
     preflight.check([&] {
       texts = read_token_data(options.retain, tokenizer,
@@ -52,16 +52,17 @@ MomentsSummary collect(const CollectOptions& options, const Progress& progress,
   std::map<std::string, MomentShape> shapes;
   for (const auto& [site, channels] : model_sites(model)) {
     plan.sites.insert(site);
-    shapes[site.name()] = {
-        .channels = channels, .diagonal = site.is_diagonal(), .tokens = texts.batch.tokens()};
+    MomentShape& shape = shapes[site.name()];
+    shape = {.channels = channels, .diagonal = site.is_diagonal()};
+    if (!site.is_expert()) shape.tokens = texts.batch.tokens();
   }
   MomentsWriter writer(options.out, origin, shapes);
   const auto report = [&](int64_t layer) {
     if (progress)
-      progress("collect", static_cast<double>(layer), static_cast<double>(model.layers + 1));
+      progress("collect", static_cast<double>(layer), static_cast<double>(model.layer_count() + 1));
   };
   observe(model, checkpoint, device, texts.batch, plan, report,
-          [&](Site site, const SiteMoment& moment) {
+          [&](Site site, const SiteMoment& moment, double) {
             writer.write(site.name(), moment);
             report(std::max<int64_t>(site.layer, 0));
           });

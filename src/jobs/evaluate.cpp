@@ -18,7 +18,7 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
   // A missing directory is one problem, not two.
   const bool known = std::filesystem::is_directory(options.model) &&
                      preflight.check([&] { model = read_configuration(options.model); });
-  if (opened && known) preflight.check([&] { check_parameters(model, checkpoint); });
+  if (opened && known) preflight.check([&] { match_parameters(model, checkpoint); });
   const bool text = preflight.check([&] { tokenizer = find_tokenizer(options.model); });
 
   // All data sets go through the model together: the checkpoint is read once.

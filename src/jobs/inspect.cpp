@@ -10,10 +10,11 @@ namespace sagesan {
 namespace {
 
 /// The tensors' meaning where the family is known; empty where it is not.
-std::map<std::string, Parameter> known_parameters(const std::filesystem::path& directory,
+std::map<std::string, Parameter> known_parameters(const Checkpoint& checkpoint,
                                                   std::string& architecture) {
   try {
-    const ModelConfiguration model = read_configuration(directory);
+    ModelConfiguration model = read_configuration(checkpoint.directory());
+    match_parameters(model, checkpoint);
     architecture = model.architecture;
     return model_parameters(model);
   } catch (const InputError&) {
@@ -35,7 +36,7 @@ InspectResult inspect(const std::filesystem::path& base_directory,
   preflight.finish();
 
   InspectResult result;
-  const auto parameters = known_parameters(base_directory, result.architecture);
+  const auto parameters = known_parameters(base, result.architecture);
   const UpdateVector updates = compare(base, unlearned, progress);
   result.base_identity = updates.base_identity;
   result.unlearned_identity = updates.unlearned_identity;

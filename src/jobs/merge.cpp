@@ -34,8 +34,10 @@ void check_same_kind(const MomentsFile& first, const MomentsFile& file) {
 /// Rows stay rows while all together are fewer than channels.
 std::map<std::string, MomentShape> merged_shapes(const Files& files) {
   std::map<std::string, MomentShape> shapes = files.front()->sites();
-  for (size_t i = 1; i < files.size(); ++i) {
-    for (auto& [site, shape] : shapes) shape.tokens += files[i]->sites().at(site).tokens;
+  for (auto& [site, shape] : shapes) {
+    int64_t tokens = 0;
+    for (const auto& file : files) tokens += file->sites().at(site).tokens.value_or(0);
+    shape.tokens = tokens;
   }
   return shapes;
 }

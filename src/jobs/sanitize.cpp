@@ -61,7 +61,7 @@ void give_plan_notices(const SanitizeInputs& inputs, const Plan& plan, const Not
     if (!tensor.parameter) {
       notice(fmt::format(
           "tensor {} changed but is no parameter that the {} family knows: copied as it is",
-          quote(tensor.update->name), inputs.model.family));
+          quote(tensor.name()), inputs.model.family));
     }
   }
 }
@@ -71,7 +71,7 @@ void add_plan(const Plan& plan, SanitizeReport& report) {
   for (const Site& site : plan.sites) report.sites[site.name()] = {};
   for (const PlannedTensor& tensor : plan.tensors) {
     report.tensors.push_back(
-        {.name = tensor.update->name,
+        {.name = tensor.name(),
          .kind = std::string(tensor.parameter ? parameter_kind_name(tensor.parameter->kind)
                                               : "unknown"),
          .treatment = std::string(treatment_name(tensor.treatment)),
@@ -154,7 +154,7 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
   copy_companion_files(options.unlearned, options.base, output.path());
   result.report.sites = std::move(run.sites);
   for (const PlannedTensor& tensor : plan.tensors) {
-    result.report.tensors.push_back(std::move(run.tensors.at(tensor.update->name)));
+    result.report.tensors.push_back(std::move(run.tensors.at(tensor.name())));
   }
   give_target_notice(result.report, notice);
   const std::string text = result.report.to_json().dump(1) + "\n";

@@ -32,7 +32,7 @@ std::vector<std::filesystem::path> all_inputs(const SanitizeOptions& options) {
 /// Two tensors of one parameter must agree, or one of them would be sanitized as what it is not.
 void check_tied_head(const ModelConfiguration& model, const Checkpoint& checkpoint) {
   const StoredTensor head = find_stored_tied_head(model, checkpoint);
-  const StoredTensor embedding = checkpoint.find(kEmbeddingName);
+  const StoredTensor embedding = checkpoint.find(embedding_name(model));
   if (!head || !embedding || same_bytes(head, embedding)) return;
   throw InputError(head.where(),
                    "differs from the embedding although tie_word_embeddings is true: "
@@ -79,12 +79,12 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
   // A missing directory is one problem, not two.
   const bool model = std::filesystem::is_directory(options.base) &&
                      preflight.check([&] { inputs.model = read_configuration(options.base); });
-  if (base && model) preflight.check([&] { check_parameters(inputs.model, inputs.base); });
+  if (base && model) preflight.check([&] { match_parameters(inputs.model, inputs.base); });
   if (unlearned && model) {
     preflight.check([&] {
       inputs.unlearned_model = read_configuration(options.unlearned);
       check_same_model(inputs.model, inputs.unlearned_model, options);
-      if (options.unlearned_activations) check_parameters(inputs.unlearned_model, inputs.unlearned);
+      if (options.unlearned_activations) match_parameters(inputs.unlearned_model, inputs.unlearned);
     });
   }
   if (base && unlearned) {

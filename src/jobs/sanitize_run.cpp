@@ -73,15 +73,15 @@ SanitizeRun::SanitizeRun(const SanitizeOptions& options, const SanitizeInputs& i
 void SanitizeRun::copy_unchanged() {
   double done = 0;
   for (const Update& update : updates_.updates) {
-    const bool written_with_embedding =
-        update.unlearned.info == tied_head_.info && updates_.find(kEmbeddingName)->changed;
+    const bool written_with_embedding = update.unlearned.info == tied_head_.info &&
+                                        updates_.find(embedding_name(inputs_.model))->changed;
     if (!update.changed && !written_with_embedding) writer_.copy(update.unlearned);
     if (progress_) progress_("copy", ++done, static_cast<double>(updates_.updates.size()));
   }
 }
 
 StoredTensor SanitizeRun::twin(const Update& update) const {
-  return update.name == kEmbeddingName ? tied_head_ : StoredTensor{};
+  return update.name == embedding_name(inputs_.model) ? tied_head_ : StoredTensor{};
 }
 
 TensorSink SanitizeRun::sink(const Update& update) {
@@ -94,7 +94,7 @@ TensorSink SanitizeRun::sink(const Update& update) {
 
 TensorReport SanitizeRun::start_report(const PlannedTensor& tensor) const {
   const TensorInfo& info = *tensor.update->unlearned.info;
-  return {.name = tensor.update->name,
+  return {.name = tensor.name(),
           .kind = std::string(tensor.parameter ? parameter_kind_name(tensor.parameter->kind)
                                                : "unknown"),
           .treatment = std::string(treatment_name(tensor.treatment)),
@@ -102,17 +102,32 @@ TensorReport SanitizeRun::start_report(const PlannedTensor& tensor) const {
           .shape = info.shape};
 }
 
-void SanitizeRun::take_over(const PlannedTensor& tensor) {
+void SanitizeRun::keep(const PlannedTensor& tensor) {
   const Update& update = *tensor.update;
   TensorReport report = start_report(tensor);
+  report.treatment = treatment_name(Treatment::kKeep);
   SolveFigures figures;
-  if (tensor.treatment == Treatment::kKeep) {
+  if (tensor.expert) {
+    // A part of a tensor, whose other parts are solved.
+    const ApplyOptions options{.view = tensor.view(), .device = inputs_.device};
+    figures = apply_rule(update, keep_rule(), options, sink(update));
+  } else {
     // The bytes themselves, whatever they mean; figures where they are numbers.
     writer_.copy(update.unlearned);
     if (const StoredTensor copy = twin(update)) writer_.copy(copy);
     if (is_computable(update.unlearned.info->dtype) && is_computable(update.base.info->dtype))
       figures = apply_rule(update, keep_rule(), {.device = inputs_.device}, nullptr);
-  } else if (update.base.info->dtype == update.unlearned.info->dtype) {
+  }
+  report.norm_before = std::sqrt(figures.squared_norm_before);
+  report.norm_after = std::sqrt(figures.squared_norm_after);
+  tensors[tensor.name()] = std::move(report);
+}
+
+void SanitizeRun::roll_back(const PlannedTensor& tensor) {
+  const Update& update = *tensor.update;
+  TensorReport report = start_report(tensor);
+  SolveFigures figures;
+  if (update.base.info->dtype == update.unlearned.info->dtype) {
     // Their very bytes: what arithmetic gives back is off by a rounding.
     copy_base(update, twin(update), writer_);
     figures = apply_rule(update, keep_rule(), {.device = inputs_.device}, nullptr);
@@ -122,17 +137,18 @@ void SanitizeRun::take_over(const PlannedTensor& tensor) {
   }
   report.norm_before = std::sqrt(figures.squared_norm_before);
   report.norm_after = std::sqrt(figures.squared_norm_after);
-  tensors[update.name] = std::move(report);
+  tensors[tensor.name()] = std::move(report);
 }
 
-Filter SanitizeRun::choose_filter(const Update& update, const Rule& rule) const {
+Filter SanitizeRun::choose_filter(const PlannedTensor& tensor, const Rule& rule) const {
   Filter filter{.strength = options_.strength, .gain = options_.carrier_gain};
   if (options_.method == Method::kNullspace) {
     filter.strength = std::numeric_limits<double>::infinity();
   } else if (options_.target_bias) {
     // The gain multiplies the bias by its square.
     const double target = *options_.target_bias / (filter.gain * filter.gain);
-    filter.strength = strength_for_target(update, rule, target, inputs_.device);
+    filter.strength =
+        strength_for_target(*tensor.update, rule, target, tensor.view(), inputs_.device);
   }
   return filter;
 }
@@ -140,16 +156,17 @@ Filter SanitizeRun::choose_filter(const Update& update, const Rule& rule) const 
 void SanitizeRun::solve(const PlannedTensor& tensor, Rule rule, const Subspace* subspace) {
   const Update& update = *tensor.update;
   if (options_.method == Method::kScale) rule = uniform_rule(std::move(rule));
-  const Filter filter = choose_filter(update, rule);
+  const Filter filter = choose_filter(tensor, rule);
   const SolveFigures figures = apply_rule(update, rule,
                                           {.filter = filter,
+                                           .view = tensor.view(),
                                            .device = inputs_.device,
                                            .measure_rounding = options_.target_bias.has_value()},
                                           sink(update));
   TensorReport report = start_report(tensor);
   report.norm_before = std::sqrt(figures.squared_norm_before);
   report.norm_after = std::sqrt(figures.squared_norm_after);
-  if (tensor.parameter->kind != ParameterKind::kBias) report.site = tensor.parameter->site.name();
+  if (tensor.parameter->kind != ParameterKind::kBias) report.site = tensor.site().name();
   if (std::isfinite(filter.strength)) report.strength = filter.strength;
   add_biases(figures, report);
   if (options_.target_bias) add_target(figures, *options_.target_bias, report);
@@ -157,13 +174,15 @@ void SanitizeRun::solve(const PlannedTensor& tensor, Rule rule, const Subspace* 
     report.rank = subspace->rank;
     report.energy_share = subspace->energy_share;
   }
-  tensors[update.name] = std::move(report);
+  tensors[tensor.name()] = std::move(report);
 }
 
 void SanitizeRun::solve_without_moments() {
   for (const PlannedTensor& tensor : plan_.tensors) {
-    if (tensor.treatment != Treatment::kSolve) {
-      take_over(tensor);
+    if (tensor.treatment == Treatment::kKeep) {
+      keep(tensor);
+    } else if (tensor.treatment == Treatment::kBase) {
+      roll_back(tensor);
     } else if (tensor.parameter->kind == ParameterKind::kBias) {
       solve(tensor, bias_rule(), nullptr);
     }
@@ -171,9 +190,10 @@ void SanitizeRun::solve_without_moments() {
   }
 }
 
-const Subspace& SanitizeRun::decompose(Site site, const SecondMoment& moment) {
+const Subspace& SanitizeRun::decompose(Site site, const SecondMoment& moment,
+                                       double reference_trace) {
   const double energy = options_.method == Method::kRidge ? 1 : options_.energy;
-  subspace_ = dominant_subspace(moment, energy, site.name());
+  subspace_ = dominant_subspace(moment, energy, site.name(), reference_trace);
   if (options_.method == Method::kRandom)
     subspace_ = with_random_directions(*std::move(subspace_), seed_of(site.name()));
   SiteReport& report = sites[site.name()];
@@ -185,29 +205,52 @@ const Subspace& SanitizeRun::decompose(Site site, const SecondMoment& moment) {
   return *subspace_;
 }
 
-void SanitizeRun::solve_with(Site site, const SiteMoment& moment) {
+void SanitizeRun::keep_unseen(Site site) {
+  for (const PlannedTensor& tensor : plan_.tensors) {
+    if (tensor.treatment == Treatment::kSolve && tensor.site() == site) keep(tensor);
+  }
+}
+
+double SanitizeRun::expert_trace(Site site) {
+  if (!site.is_expert()) return 0;
+  const auto [found, fresh] = expert_traces_.try_emplace({site.layer, site.kind}, 0);
+  for (int64_t i = 0; i < inputs_.model.experts.count && fresh; ++i) {
+    const std::string name = Site{site.layer, site.kind, i}.name();
+    found->second += std::get<SecondMoment>(inputs_.moments->read(name, at::kCPU)).trace() /
+                     static_cast<double>(inputs_.model.experts.count);
+  }
+  return found->second;
+}
+
+void SanitizeRun::solve_with(Site site, const SiteMoment& moment, double reference_trace) {
+  int64_t tokens = 0;
   std::visit(
-      [&](const auto& m) { sites[site.name()] = {.tokens = m.count(), .channels = m.channels()}; },
+      [&](const auto& m) {
+        tokens = m.count();
+        sites[site.name()] = {.tokens = tokens, .channels = m.channels()};
+      },
       moment);
+  if (tokens == 0) return keep_unseen(site);
   std::optional<Rule> rule;
   const Subspace* subspace = nullptr;
   if (const auto* second = std::get_if<SecondMoment>(&moment)) {
-    subspace = &decompose(site, *second);
+    subspace = &decompose(site, *second, reference_trace);
     rule = linear_rule(*subspace);
   } else if (site.is_norm()) {
     rule = norm_rule(norm_energies(std::get<DiagonalMoment>(moment), site.name()));
   } else {
-    row_energies_ = embedding_energies(std::get<DiagonalMoment>(moment));
-    rule = embedding_rule(row_energies_);
+    const Tensor energies = embedding_energies(std::get<DiagonalMoment>(moment));
+    if (site.kind == SiteKind::kEmbedding) row_energies_ = energies;
+    rule = embedding_rule(energies);
   }
   for (const PlannedTensor& tensor : plan_.tensors) {
     if (tensor.treatment != Treatment::kSolve) continue;
-    const auto& [kind, input, shape] = *tensor.parameter;
+    const ParameterKind kind = tensor.parameter->kind;
     if (kind == ParameterKind::kTiedEmbedding) {
       // Needs both moments; the head's comes last.
       if (site.kind == SiteKind::kHeadInput)
         solve(tensor, tied_embedding_rule(row_energies_, *subspace), subspace);
-    } else if (input == site && kind != ParameterKind::kBias) {
+    } else if (tensor.site() == site && kind != ParameterKind::kBias) {
       solve(tensor, *rule, subspace);
     }
     const auto all = static_cast<double>(plan_.tensors.size());
@@ -222,7 +265,7 @@ void SanitizeRun::run() {
     for (const Site& site : plan_.sites) {
       const SiteMoment moment = inputs_.moments->read(site.name(), inputs_.device);
       try {
-        solve_with(site, moment);
+        solve_with(site, moment, expert_trace(site));
       } catch (const Error& error) {
         // A decomposition that fails on a stranger's numbers is no bug of ours.
         if (error.code() != ExitCode::kInternal) throw;
@@ -239,7 +282,9 @@ void SanitizeRun::run() {
   observe(unlearned ? inputs_.unlearned_model : inputs_.model,
           unlearned ? inputs_.unlearned : inputs_.base, inputs_.device, inputs_.retain.batch,
           {.sites = plan_.sites, .token_cap = options_.token_cap}, entering,
-          [this](Site site, const SiteMoment& moment) { solve_with(site, moment); });
+          [this](Site site, const SiteMoment& moment, double reference_trace) {
+            solve_with(site, moment, reference_trace);
+          });
 }
 
 }  // namespace sagesan

@@ -30,11 +30,14 @@ class SanitizeRun {
  private:
   void copy_unchanged();
   void solve_without_moments();
-  void solve_with(Site site, const SiteMoment& moment);
-  const Subspace& decompose(Site site, const SecondMoment& moment);
+  void solve_with(Site site, const SiteMoment& moment, double reference_trace);
+  const Subspace& decompose(Site site, const SecondMoment& moment, double reference_trace);
+  void keep_unseen(Site site);
+  double expert_trace(Site site);
   void solve(const PlannedTensor& tensor, Rule rule, const Subspace* subspace);
-  Filter choose_filter(const Update& update, const Rule& rule) const;
-  void take_over(const PlannedTensor& tensor);
+  Filter choose_filter(const PlannedTensor& tensor, const Rule& rule) const;
+  void keep(const PlannedTensor& tensor);
+  void roll_back(const PlannedTensor& tensor);
   TensorReport start_report(const PlannedTensor& tensor) const;
   TensorSink sink(const Update& update);
   StoredTensor twin(const Update& update) const;
@@ -48,6 +51,7 @@ class SanitizeRun {
   StoredTensor tied_head_;            ///< a copy that the unlearned checkpoint stores; mostly empty
   std::optional<Subspace> subspace_;  ///< of the site at hand
   Tensor row_energies_;               ///< of the embedding, once its moment is known
+  std::map<std::pair<int64_t, SiteKind>, double> expert_traces_;  ///< mean of each layer's experts
 };
 
 }  // namespace sagesan

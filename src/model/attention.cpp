@@ -6,7 +6,7 @@
 namespace sagesan {
 
 Tensor causal_attention(const Tensor& queries, const Tensor& keys, const Tensor& values,
-                        double scale, int64_t window) {
+                        double scale, int64_t window, double softcap) {
   constexpr int64_t kQueryBlock = 512;
   const int64_t tokens = queries.size(0);
   const int64_t heads = queries.size(1);
@@ -25,6 +25,7 @@ Tensor causal_attention(const Tensor& queries, const Tensor& keys, const Tensor&
     const int64_t seen = start + count - first;
     const Tensor rows = q.narrow(2, start, count).reshape({key_heads, group * count, channels});
     Tensor scores = at::bmm(rows, k.narrow(2, first, seen)).view({key_heads, group, count, seen});
+    if (softcap > 0) scores.div_(softcap).tanh_().mul_(softcap);
     const auto integers = at::TensorOptions().dtype(at::kLong).device(queries.device());
     const Tensor query_position = at::arange(start, start + count, integers).unsqueeze(1);
     const Tensor key_position = at::arange(first, first + seen, integers).unsqueeze(0);

@@ -23,8 +23,8 @@ std::string read_architecture(const JsonObject& config) {
   return names[0].get<std::string>();
 }
 
-Activation read_activation(const JsonObject& config) {
-  const std::string name = config.string_or("hidden_act", "silu");
+Activation read_activation(const JsonObject& config, const ConfigurationKeys& keys) {
+  const std::string name = config.string_or(keys.activation, keys.default_activation);
   for (const auto& [known, activation] : {std::pair{"silu", Activation::kSilu},
                                           {"swish", Activation::kSilu},
                                           {"gelu", Activation::kGelu},
@@ -34,7 +34,7 @@ Activation read_activation(const JsonObject& config) {
                                           {"relu", Activation::kRelu}}) {
     if (name == known) return activation;
   }
-  config.fail("hidden_act", fmt::format("activation {} is not supported", quote(name)));
+  config.fail(keys.activation, fmt::format("activation {} is not supported", quote(name)));
 }
 
 std::vector<double> read_factors(const JsonObject& rope, std::string_view key, int64_t count) {
@@ -123,53 +123,90 @@ void read_scaling(const JsonObject& config, const JsonObject& rope, const std::s
 
 }  // namespace
 
-RopeConfiguration read_rope(const JsonObject& config, int64_t head_dimension) {
-  RopeConfiguration result;
-  result.max_positions = config.integer_or("max_position_embeddings", 2048);
-  result.original_positions =
-      config.integer_or("original_max_position_embeddings", result.max_positions);
-  result.theta = positive(config, "rope_theta", config.number_or("rope_theta", 10000));
-  result.dimension = head_dimension;
+RopeConfiguration read_rope(const JsonObject& config, int64_t head_dimension,
+                            const RopeDefaults& defaults) {
   const Json* parameters = config.find("rope_parameters");
   if (parameters == nullptr) parameters = config.find("rope_scaling");
-  if (parameters != nullptr) {
-    const JsonObject rope(*parameters, config.where() + ": rope_parameters");
-    result.theta = positive(rope, "rope_theta", rope.number_or("rope_theta", result.theta));
-    if (rope.number_or("partial_rotary_factor", 1) != 1) {
-      rope.fail("partial_rotary_factor", "partial rotation is not supported in this family");
-    }
-    const std::string type = rope.string_or("rope_type", rope.string_or("type", "default"));
-    if (type != "default") read_scaling(config, rope, type, result);
-  }
-  if (result.dimension % 2 != 0)
-    config.fail("head_dim", "RoPE needs an even number of channels in a head");
+  return read_rope(config, parameters, head_dimension, defaults);
+}
+
+RopeConfiguration read_rope(const JsonObject& config, const Json* parameters,
+                            int64_t head_dimension, const RopeDefaults& defaults) {
+  RopeConfiguration result;
+  result.max_positions = config.integer_or("max_position_embeddings", 2048);
+  result.original_positions = config.integer_or(
+      "original_max_position_embeddings",
+      defaults.original_positions > 0 ? defaults.original_positions : result.max_positions);
+  const Json none = Json::object();
+  const JsonObject rope(parameters != nullptr ? *parameters : none,
+                        config.where() + ": rope_parameters");
+  result.theta =
+      positive(rope, "rope_theta",
+               rope.number_or("rope_theta", config.number_or("rope_theta", defaults.theta)));
+  const double share = rope.number_or(
+      "partial_rotary_factor", config.number_or("partial_rotary_factor", defaults.rotated_share));
+  if (!(share > 0 && share <= 1)) rope.fail("partial_rotary_factor", "expected a share in (0, 1]");
+  result.dimension = static_cast<int64_t>(static_cast<double>(head_dimension) * share);
+  const std::string type = rope.string_or("rope_type", rope.string_or("type", "default"));
+  if (type != "default") read_scaling(config, rope, type, result);
+  if (result.dimension < 2 || result.dimension % 2 != 0)
+    config.fail("head_dim", "RoPE needs an even number of rotated channels in a head");
   return result;
 }
 
-ModelConfiguration read_common_configuration(const JsonObject& config) {
+int64_t read_window(const JsonObject& config, int64_t otherwise) {
+  return config.contains("sliding_window") ? config.integer_or("sliding_window", 0) : otherwise;
+}
+
+void set_windows(const JsonObject& config, int64_t window,
+                 const std::function<bool(int64_t layer)>& is_sliding, ModelConfiguration& model) {
+  const Json* types = config.find("layer_types");
+  if (types != nullptr && (!types->is_array() || types->size() != model.layers.size()))
+    config.fail("layer_types", fmt::format("expected a list of {} texts", model.layers.size()));
+  for (int64_t i = 0; i < model.layer_count(); ++i) {
+    bool sliding = is_sliding(i);
+    if (types != nullptr) {
+      const Json& type = (*types)[static_cast<size_t>(i)];
+      sliding = type == "sliding_attention";
+      if (!sliding && type != "full_attention") {
+        config.fail("layer_types",
+                    fmt::format("layer {}: {} is not supported", i, quote(type.dump())));
+      }
+    }
+    if (sliding) model.layers[static_cast<size_t>(i)].window = window;
+  }
+}
+
+ModelConfiguration read_common_configuration(const JsonObject& config,
+                                             const ConfigurationKeys& keys) {
   ModelConfiguration model;
-  model.hidden_size = config.integer("hidden_size", 1, kMaxSize);
-  model.intermediate_size = config.integer("intermediate_size", 1, kMaxSize);
-  model.layers = config.integer("num_hidden_layers", 1, 10000);
-  model.heads = config.integer("num_attention_heads", 1, kMaxSize);
+  model.hidden_size = config.integer(keys.hidden_size, 1, kMaxSize);
+  model.intermediate_size =
+      keys.default_intermediate_size > 0
+          ? config.integer_or(keys.intermediate_size, keys.default_intermediate_size, 1, kMaxSize)
+          : config.integer(keys.intermediate_size, 1, kMaxSize);
+  const int64_t layers = config.integer(keys.layers, 1, 10000);
+  model.heads = config.integer(keys.heads, 1, kMaxSize);
   model.key_value_heads = config.integer_or("num_key_value_heads", model.heads, 1, model.heads);
   model.vocabulary = config.integer("vocab_size", 1, int64_t{1} << 31);
-  if (config.find("head_dim") == nullptr && model.hidden_size % model.heads != 0) {
-    config.fail("num_attention_heads", fmt::format("{} heads do not divide hidden_size {}",
-                                                   model.heads, model.hidden_size));
+  const int64_t head_dimension = keys.default_head_dimension > 0 ? keys.default_head_dimension
+                                                                 : model.hidden_size / model.heads;
+  if (config.find("head_dim") == nullptr && keys.default_head_dimension == 0 &&
+      model.hidden_size % model.heads != 0) {
+    config.fail(keys.heads, fmt::format("{} heads do not divide {} {}", model.heads,
+                                        keys.hidden_size, model.hidden_size));
   }
-  model.head_dimension =
-      config.integer_or("head_dim", model.hidden_size / model.heads, 1, kMaxSize);
+  model.head_dimension = config.integer_or("head_dim", head_dimension, 1, kMaxSize);
   if (model.heads % model.key_value_heads != 0) {
-    config.fail("num_key_value_heads", fmt::format("{} does not divide num_attention_heads {}",
-                                                   model.key_value_heads, model.heads));
+    config.fail("num_key_value_heads", fmt::format("{} does not divide {} {}",
+                                                   model.key_value_heads, keys.heads, model.heads));
   }
-  model.norm_epsilon = config.number_or("rms_norm_eps", 1e-6);
-  if (model.norm_epsilon < 0) config.fail("rms_norm_eps", "expected a number of at least 0");
-  model.activation = read_activation(config);
-  model.tied_head = config.boolean_or("tie_word_embeddings", false);
-  model.rope = read_rope(config, model.head_dimension);
-  model.windows.assign(static_cast<size_t>(model.layers), 0);
+  model.norm_epsilon = config.number_or(keys.norm_epsilon, keys.default_norm_epsilon);
+  if (model.norm_epsilon < 0) config.fail(keys.norm_epsilon, "expected a number of at least 0");
+  model.activation = read_activation(config, keys);
+  model.tied_head = config.boolean_or("tie_word_embeddings", keys.default_tied_head);
+  const double scale = 1 / std::sqrt(static_cast<double>(model.head_dimension));
+  model.layers.assign(static_cast<size_t>(layers), {.attention_scale = scale});
   return model;
 }
 

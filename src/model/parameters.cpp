@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <limits>
+
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -23,76 +26,173 @@ std::string_view parameter_kind_name(ParameterKind kind) {
   return "";
 }
 
-LayerNames layer_names(int64_t layer) {
-  const std::string prefix = fmt::format("model.layers.{}.", layer);
-  return {.attention_norm = prefix + "input_layernorm",
-          .query = prefix + "self_attn.q_proj",
-          .key = prefix + "self_attn.k_proj",
-          .value = prefix + "self_attn.v_proj",
-          .output = prefix + "self_attn.o_proj",
-          .mlp_norm = prefix + "post_attention_layernorm",
-          .gate = prefix + "mlp.gate_proj",
-          .up = prefix + "mlp.up_proj",
-          .down = prefix + "mlp.down_proj"};
+std::string embedding_name(const ModelConfiguration& model) {
+  return model.names().embedding + ".weight";
+}
+
+std::string head_name(const ModelConfiguration& model) { return model.names().head + ".weight"; }
+
+namespace {
+
+/// Collects the tensors of a model. Modules without a name do not exist.
+class ParameterList {
+ public:
+  explicit ParameterList(const ModelConfiguration& model) : model_(model) {}
+
+  void add(const std::string& name, Parameter parameter) {
+    parameters[name] = std::move(parameter);
+  }
+  void norm(const std::string& module, Site site, int64_t channels) {
+    if (module.empty()) return;
+    const std::string name = name_in_layer(module, site.layer);
+    add(name + ".weight", {ParameterKind::kNorm, site, {channels}});
+    if (model_.norm == NormKind::kLayer)
+      add(name + ".bias", {ParameterKind::kBias, site, {channels}});
+  }
+  void linear(const std::string& module, Site site, int64_t out, int64_t in, bool bias) {
+    if (module.empty()) return;
+    const std::string name = name_in_layer(module, site.layer, site.expert);
+    const bool transposed = model_.transposed;
+    const std::vector<int64_t> shape = transposed ? std::vector{in, out} : std::vector{out, in};
+    add(name + ".weight", {ParameterKind::kLinear, site, shape, transposed});
+    if (bias) add(name + ".bias", {ParameterKind::kBias, site, {out}});
+  }
+
+  std::map<std::string, Parameter> parameters;
+
+ private:
+  const ModelConfiguration& model_;
+};
+
+void add_experts(const ModelConfiguration& model, int64_t layer, ParameterList& list) {
+  const TensorNames& names = model.names();
+  const auto& [count, per_token, inner, shared, normalized] = model.experts;
+  const int64_t hidden = model.hidden_size;
+  const Site input{layer, SiteKind::kMlpInput};
+  list.linear(names.router, input, count, hidden, false);
+  for (int64_t i = 0; i < count; ++i) {
+    const Site in{layer, SiteKind::kExpertInput, i};
+    list.linear(names.expert_gate, in, inner, hidden, false);
+    list.linear(names.expert_up, in, inner, hidden, false);
+    list.linear(names.expert_down, {layer, SiteKind::kExpertHidden, i}, hidden, inner, false);
+  }
+  if (!names.experts_gate_up.empty()) {
+    list.add(name_in_layer(names.experts_gate_up, layer), {.kind = ParameterKind::kLinear,
+                                                           .site = {layer, SiteKind::kExpertInput},
+                                                           .shape = {count, 2 * inner, hidden},
+                                                           .experts = count});
+    list.add(name_in_layer(names.experts_down, layer), {.kind = ParameterKind::kLinear,
+                                                        .site = {layer, SiteKind::kExpertHidden},
+                                                        .shape = {count, hidden, inner},
+                                                        .experts = count});
+  }
+  if (shared == 0) return;
+  list.linear(names.shared_gate, input, shared, hidden, false);
+  list.linear(names.shared_up, input, shared, hidden, false);
+  list.linear(names.shared_down, {layer, SiteKind::kSharedHidden}, hidden, shared, false);
+  list.linear(names.shared_router, input, 1, hidden, false);
+}
+
+void add_layer(const ModelConfiguration& model, int64_t layer, ParameterList& list) {
+  const TensorNames& names = model.names();
+  const int64_t hidden = model.hidden_size;
+  const int64_t head = model.head_dimension;
+  const int64_t queries = model.heads * head;
+  const int64_t keys = model.key_value_heads * head;
+  const bool bias = model.query_key_value_bias;
+  const Site attention{layer, SiteKind::kAttentionInput};
+  list.norm(names.attention_norm, {layer, SiteKind::kAttentionNorm}, hidden);
+  list.linear(names.query, attention, queries, hidden, bias);
+  list.linear(names.key, attention, keys, hidden, bias);
+  list.linear(names.value, attention, keys, hidden, bias);
+  list.linear(names.query_key_value, attention, queries + 2 * keys, hidden, bias);
+  const bool full = model.full_width_query_norm;
+  list.norm(names.query_norm, {layer, SiteKind::kQueryNorm}, full ? queries : head);
+  list.norm(names.key_norm, {layer, SiteKind::kKeyNorm}, full ? keys : head);
+  list.linear(names.attention_output, {layer, SiteKind::kAttentionOutput}, hidden, queries,
+              model.output_bias);
+  list.norm(names.attention_output_norm, {layer, SiteKind::kAttentionOutputNorm}, hidden);
+  list.norm(names.mlp_norm, {layer, SiteKind::kMlpNorm}, hidden);
+  list.norm(names.mlp_output_norm, {layer, SiteKind::kMlpOutputNorm}, hidden);
+  if (model.layer(layer).experts) return add_experts(model, layer, list);
+  const int64_t inner = model.intermediate_size;
+  const Site input = mlp_input_site(model, layer);
+  list.linear(names.gate, input, inner, hidden, model.mlp_bias);
+  list.linear(names.up, input, inner, hidden, model.mlp_bias);
+  list.linear(names.gate_up, input, 2 * inner, hidden, model.mlp_bias);
+  list.linear(names.down, {layer, SiteKind::kMlpHidden}, hidden, inner, model.mlp_bias);
+}
+
+}  // namespace
+
+Site mlp_input_site(const ModelConfiguration& model, int64_t layer) {
+  const bool shared = model.parallel_residual && model.names().mlp_norm.empty();
+  return {layer, shared ? SiteKind::kAttentionInput : SiteKind::kMlpInput};
 }
 
 std::map<std::string, Parameter> model_parameters(const ModelConfiguration& model) {
-  std::map<std::string, Parameter> result;
-  const auto add = [&](const std::string& name, ParameterKind kind, Site site,
-                       std::vector<int64_t> shape) {
-    result[name] = {kind, site, std::move(shape)};
-  };
-  const auto add_linear = [&](const std::string& module, Site site, int64_t out, int64_t in,
-                              bool bias) {
-    add(module + ".weight", ParameterKind::kLinear, site, {out, in});
-    if (bias) add(module + ".bias", ParameterKind::kBias, site, {out});
-  };
+  const TensorNames& names = model.names();
   const int64_t hidden = model.hidden_size;
-  const int64_t queries = model.heads * model.head_dimension;
-  const int64_t keys = model.key_value_heads * model.head_dimension;
-  const int64_t inner = model.intermediate_size;
-
-  add(kEmbeddingName, model.tied_head ? ParameterKind::kTiedEmbedding : ParameterKind::kEmbedding,
-      {-1, SiteKind::kEmbedding}, {model.vocabulary, hidden});
-  for (int64_t layer = 0; layer < model.layers; ++layer) {
-    const LayerNames names = layer_names(layer);
-    const Site attention{layer, SiteKind::kAttentionInput};
-    add(names.attention_norm + ".weight", ParameterKind::kNorm, {layer, SiteKind::kAttentionNorm},
-        {hidden});
-    add_linear(names.query, attention, queries, hidden, model.query_key_value_bias);
-    add_linear(names.key, attention, keys, hidden, model.query_key_value_bias);
-    add_linear(names.value, attention, keys, hidden, model.query_key_value_bias);
-    add_linear(names.output, {layer, SiteKind::kAttentionOutput}, hidden, queries,
-               model.output_bias);
-    add(names.mlp_norm + ".weight", ParameterKind::kNorm, {layer, SiteKind::kMlpNorm}, {hidden});
-    add_linear(names.gate, {layer, SiteKind::kMlpInput}, inner, hidden, model.mlp_bias);
-    add_linear(names.up, {layer, SiteKind::kMlpInput}, inner, hidden, model.mlp_bias);
-    add_linear(names.down, {layer, SiteKind::kMlpHidden}, hidden, inner, model.mlp_bias);
+  ParameterList list(model);
+  list.add(embedding_name(model),
+           {model.tied_head ? ParameterKind::kTiedEmbedding : ParameterKind::kEmbedding,
+            {-1, SiteKind::kEmbedding},
+            {model.vocabulary, hidden}});
+  if (model.positions > 0) {
+    list.add(
+        names.position_embedding + ".weight",
+        {ParameterKind::kEmbedding, {-1, SiteKind::kPositionEmbedding}, {model.positions, hidden}});
   }
-  add(kFinalNormName, ParameterKind::kNorm, {model.layers, SiteKind::kFinalNorm}, {hidden});
-  if (!model.tied_head) {
-    add_linear("lm_head", {model.layers, SiteKind::kHeadInput}, model.vocabulary, hidden, false);
-  }
-  return result;
+  for (int64_t layer = 0; layer < model.layer_count(); ++layer) add_layer(model, layer, list);
+  const Site head{model.layer_count(), SiteKind::kHeadInput};
+  list.norm(names.final_norm, {model.layer_count(), SiteKind::kFinalNorm}, hidden);
+  if (!model.tied_head)
+    list.add(head_name(model), {ParameterKind::kLinear, head, {model.vocabulary, hidden}});
+  if (model.head_bias)
+    list.add(names.head + ".bias", {ParameterKind::kBias, head, {model.vocabulary}});
+  return std::move(list.parameters);
 }
 
 std::map<Site, int64_t> model_sites(const ModelConfiguration& model) {
   std::map<Site, int64_t> result;
   for (const auto& [name, parameter] : model_parameters(model)) {
-    // A linear module's input are its columns; a gain's, a bias's and an embedding's are the rows.
+    if (parameter.kind == ParameterKind::kBias) continue;
+    // A linear module's input are its columns; a gain's and an embedding's are the rows.
     const bool linear = parameter.kind == ParameterKind::kLinear;
-    if (parameter.kind != ParameterKind::kBias)
-      result[parameter.site] = parameter.shape[linear ? 1 : 0];
+    const int64_t channels =
+        linear && !parameter.transposed ? parameter.shape.back() : parameter.shape.front();
+    for (int64_t i = 0; i < std::max<int64_t>(1, parameter.experts); ++i)
+      result[parameter.experts > 0 ? parameter.expert_site(i) : parameter.site] = channels;
   }
-  result[{model.layers, SiteKind::kHeadInput}] = model.hidden_size;
+  result[{model.layer_count(), SiteKind::kHeadInput}] = model.hidden_size;
   return result;
 }
 
-StoredTensor find_stored_tied_head(const ModelConfiguration& model, const Checkpoint& checkpoint) {
-  return model.tied_head ? checkpoint.find(kHeadName) : StoredTensor{};
+namespace {
+
+void choose_layout(ModelConfiguration& model, const Checkpoint& checkpoint) {
+  size_t best = 0;
+  int64_t most = std::numeric_limits<int64_t>::min();
+  for (model.layout = 0; model.layout < model.layouts.size(); ++model.layout) {
+    int64_t found = 0;  // and not missing
+    for (const auto& [name, parameter] : model_parameters(model))
+      found += checkpoint.find(name) ? 1 : -1;
+    if (found > most) {
+      most = found;
+      best = model.layout;
+    }
+  }
+  model.layout = best;
 }
 
-void check_parameters(const ModelConfiguration& model, const Checkpoint& checkpoint) {
+}  // namespace
+
+StoredTensor find_stored_tied_head(const ModelConfiguration& model, const Checkpoint& checkpoint) {
+  return model.tied_head ? checkpoint.find(head_name(model)) : StoredTensor{};
+}
+
+void match_parameters(ModelConfiguration& model, const Checkpoint& checkpoint) {
+  choose_layout(model, checkpoint);
   for (const auto& [name, parameter] : model_parameters(model)) {
     const StoredTensor stored = checkpoint.find(name);
     if (!stored) {

@@ -120,7 +120,8 @@ Tensor RotaryEmbedding::rotate(const Tensor& x, const Tensor& cos, const Tensor&
   const Tensor second = x.narrow(2, half, half);
   const Tensor c = cos.unsqueeze(1);
   const Tensor s = sin.unsqueeze(1);
-  return at::cat({first * c - second * s, second * c + first * s}, 2);
+  const Tensor rest = x.narrow(2, 2 * half, x.size(2) - 2 * half);
+  return at::cat({first * c - second * s, second * c + first * s, rest}, 2);
 }
 
 }  // namespace sagesan

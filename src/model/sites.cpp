@@ -5,23 +5,40 @@
 #include "sagesan/support/error.h"
 
 namespace sagesan {
+namespace {
 
-std::string Site::name() const {
+std::string_view kind_name(SiteKind kind) {
   switch (kind) {
     case SiteKind::kEmbedding:
       return "embedding";
+    case SiteKind::kPositionEmbedding:
+      return "position_embedding";
     case SiteKind::kAttentionNorm:
-      return fmt::format("layers.{}.attention_norm", layer);
+      return "attention_norm";
     case SiteKind::kAttentionInput:
-      return fmt::format("layers.{}.attention_input", layer);
+      return "attention_input";
+    case SiteKind::kQueryNorm:
+      return "query_norm";
+    case SiteKind::kKeyNorm:
+      return "key_norm";
     case SiteKind::kAttentionOutput:
-      return fmt::format("layers.{}.attention_output", layer);
+      return "attention_output";
+    case SiteKind::kAttentionOutputNorm:
+      return "attention_output_norm";
     case SiteKind::kMlpNorm:
-      return fmt::format("layers.{}.mlp_norm", layer);
+      return "mlp_norm";
     case SiteKind::kMlpInput:
-      return fmt::format("layers.{}.mlp_input", layer);
+      return "mlp_input";
+    case SiteKind::kExpertInput:
+      return "input";
+    case SiteKind::kExpertHidden:
+      return "hidden";
+    case SiteKind::kSharedHidden:
+      return "shared_hidden";
     case SiteKind::kMlpHidden:
-      return fmt::format("layers.{}.mlp_hidden", layer);
+      return "mlp_hidden";
+    case SiteKind::kMlpOutputNorm:
+      return "mlp_output_norm";
     case SiteKind::kFinalNorm:
       return "final_norm";
     case SiteKind::kHeadInput:
@@ -31,9 +48,28 @@ std::string Site::name() const {
   return "";
 }
 
+}  // namespace
+
+std::string Site::name() const {
+  if (is_embedding() || kind == SiteKind::kFinalNorm || kind == SiteKind::kHeadInput)
+    return std::string(kind_name(kind));
+  if (is_expert()) return fmt::format("layers.{}.experts.{}.{}", layer, expert, kind_name(kind));
+  return fmt::format("layers.{}.{}", layer, kind_name(kind));
+}
+
 bool Site::is_norm() const {
-  return kind == SiteKind::kAttentionNorm || kind == SiteKind::kMlpNorm ||
-         kind == SiteKind::kFinalNorm;
+  switch (kind) {
+    case SiteKind::kAttentionNorm:
+    case SiteKind::kQueryNorm:
+    case SiteKind::kKeyNorm:
+    case SiteKind::kAttentionOutputNorm:
+    case SiteKind::kMlpNorm:
+    case SiteKind::kMlpOutputNorm:
+    case SiteKind::kFinalNorm:
+      return true;
+    default:
+      return false;
+  }
 }
 
 }  // namespace sagesan

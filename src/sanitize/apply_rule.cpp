@@ -17,24 +17,27 @@ struct Block {
   Tensor d;       ///< the update: float32 for matrices, float64 for vectors
 };
 
-/// Reads a tensor a block at a time. A matrix goes in blocks of rows; anything else is one block.
-/// Vectors are small: float64 throughout.
-void for_each_block(const Update& update, at::Device device,
+/// Reads what `view` shows of a tensor a block at a time. A matrix goes in blocks of rows, unless
+/// it is stored the other way round; vectors are one block, small: float64 throughout.
+void for_each_block(const Update& update, const MatrixView& view, at::Device device,
                     const std::function<void(const Block&)>& action) {
   const std::vector<int64_t>& shape = update.unlearned.info->shape;
   if (update.unlearned.info->bytes == 0) return;
-  const bool matrix = shape.size() == 2;
+  const bool matrix = shape.size() >= 2;
   const bool wide = !matrix || update.base.info->dtype == DType::kF64 ||
                     update.unlearned.info->dtype == DType::kF64;
-  const int64_t rows = matrix ? shape[0] : 1;
-  const int64_t step =
-      matrix ? std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, shape[1])) : 1;
+  const bool whole = !matrix || view.transposed;
+  int64_t rows = 1;
+  for (size_t i = 0; i + 1 < shape.size() && !whole; ++i) rows *= shape[i];
+  if (view.rows >= 0) rows = view.rows;
+  const int64_t step = whole ? 1 : std::max<int64_t>(1, kBlockElements / shape.back());
   for (int64_t start = 0; start < rows; start += step) {
     const int64_t count = std::min(step, rows - start);
     const auto read = [&](const StoredTensor& stored) {
-      Tensor values = (matrix ? load_rows(stored, start, count) : load(stored)).to(device);
+      Tensor values =
+          (whole ? load(stored) : load_rows(stored, view.start + start, count)).to(device);
       check_finite(values, stored);
-      return values;
+      return view.transposed ? values.t() : values;
     };
     const Tensor stored = read(update.unlearned);
     const Tensor before = stored.to(wide ? at::kDouble : at::kFloat);
@@ -50,8 +53,15 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
                         const TensorSink& sink) {
   SolveFigures figures;
   figures.responses.resize(rule.measures.size());
+  // Where the view's bytes begin.
+  const StoredTensor& unlearned = update.unlearned;
   uint64_t written = 0;
-  for_each_block(update, options.device, [&](const Block& block) {
+  if (options.view.start > 0) {
+    const auto row = static_cast<uint64_t>(unlearned.info->shape.back()) *
+                     static_cast<uint64_t>(dtype_bits(unlearned.info->dtype) / 8);
+    written = static_cast<uint64_t>(options.view.start) * row;
+  }
+  for_each_block(update, options.view, options.device, [&](const Block& block) {
     const Tensor& d = block.d;
     Tensor removed = rule.removed(d, block.start, options.filter.strength);
     const double gain = options.filter.gain;
@@ -70,7 +80,7 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
       if (options.measure_rounding)
         responses.rounding += measure(left - (d - removed), block.start);
     }
-    const Tensor bytes = result.cpu().contiguous();
+    const Tensor bytes = (options.view.transposed ? result.t() : result).cpu().contiguous();
     if (sink) sink(written, bytes);
     written += bytes.nbytes();
   });
@@ -78,10 +88,10 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
 }
 
 double strength_for_target(const Update& update, const Rule& rule, double target,
-                           at::Device device) {
+                           const MatrixView& view, at::Device device) {
   std::vector<DampingCurve> curves(rule.measures.size());
   std::vector<double> responses(rule.measures.size());
-  for_each_block(update, device, [&](const Block& block) {
+  for_each_block(update, view, device, [&](const Block& block) {
     rule.add_to_curves(block.d, block.start, curves);
     for (size_t i = 0; i < responses.size(); ++i)
       responses[i] += rule.measures[i](block.d, block.start);

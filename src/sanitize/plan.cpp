@@ -1,5 +1,7 @@
 #include "sagesan/sanitize/plan.h"
 
+#include <fmt/format.h>
+
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -17,13 +19,34 @@ std::string_view treatment_name(Treatment treatment) {
   return "";
 }
 
+std::string PlannedTensor::name() const {
+  return expert ? fmt::format("{}[{}]", update->name, *expert) : update->name;
+}
+
+namespace {
+
+/// What must be observed to solve `tensor`.
+void add_sites(const PlannedTensor& tensor, const ModelConfiguration& model,
+               std::set<Site>& sites) {
+  const Parameter& parameter = *tensor.parameter;
+  if (parameter.kind == ParameterKind::kBias) return;
+  sites.insert(tensor.site());
+  if (parameter.kind == ParameterKind::kTiedEmbedding)
+    sites.insert({model.layer_count(), SiteKind::kHeadInput});
+  // Energies are relative to the mean over the layer's experts, so all of them are needed.
+  if (!parameter.site.is_expert()) return;
+  for (int64_t i = 0; i < model.experts.count; ++i) sites.insert(parameter.expert_site(i));
+}
+
+}  // namespace
+
 Plan make_plan(const UpdateVector& update_vector, const ModelConfiguration& model,
                OtherPolicy other, const NameFilter& filter) {
   const auto parameters = model_parameters(model);
   Plan plan;
   for (const Update& update : update_vector.updates) {
     if (!update.changed) continue;
-    if (model.tied_head && update.name == kHeadName) continue;  // written with the embedding
+    if (model.tied_head && update.name == head_name(model)) continue;  // written with the embedding
     PlannedTensor tensor{.update = &update};
     if (const auto found = parameters.find(update.name); found != parameters.end()) {
       tensor.parameter = found->second;
@@ -32,14 +55,18 @@ Plan make_plan(const UpdateVector& update_vector, const ModelConfiguration& mode
         tensor.treatment = Treatment::kKeep;
       } else if (kind == ParameterKind::kLinear || other == OtherPolicy::kShrink) {
         tensor.treatment = Treatment::kSolve;
-        if (kind != ParameterKind::kBias) plan.sites.insert(found->second.site);
-        if (kind == ParameterKind::kTiedEmbedding)
-          plan.sites.insert({model.layers, SiteKind::kHeadInput});
+        add_sites(tensor, model, plan.sites);
       } else if (other == OtherPolicy::kBase) {
         tensor.treatment = Treatment::kBase;
       }
     }
-    plan.tensors.push_back(std::move(tensor));
+    const bool solved = tensor.treatment == Treatment::kSolve;
+    const int64_t experts = solved ? tensor.parameter->experts : 0;
+    for (int64_t i = 0; i < experts; ++i) {
+      tensor.expert = i;
+      plan.tensors.push_back(tensor);
+    }
+    if (experts == 0) plan.tensors.push_back(std::move(tensor));
   }
   return plan;
 }

@@ -79,7 +79,8 @@ double Subspace::response(const Tensor& m) const {
   return result;
 }
 
-Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site) {
+Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site,
+                           double reference_trace) {
   SAGESAN_ASSERT(energy > 0 && energy <= 1 && moment.count() > 0);
   if (!(moment.trace() > 0)) {
     throw Error(
@@ -104,10 +105,12 @@ Subspace dominant_subspace(const SecondMoment& moment, double energy, const std:
     held += value[rank++];
   }
 
+  const double mean_energy = (reference_trace > 0 ? reference_trace / weight : trace) /
+                             static_cast<double>(moment.channels());
   Subspace result{.rank = rank,
                   .energy_share = std::min(held / trace, 1.0),
                   .leading_share = value[0] / trace,
-                  .mean_energy = trace / static_cast<double>(moment.channels()),
+                  .mean_energy = mean_energy,
                   .residual = eigen.residual};
   const Tensor kept = eigen.values.narrow(0, 0, rank);
   Tensor directions = eigen.vectors.narrow(1, 0, rank);
@@ -118,7 +121,7 @@ Subspace dominant_subspace(const SecondMoment& moment, double energy, const std:
     result.factor = (eigen.vectors * at::sqrt(eigen.values)).to(at::kFloat);
   }
   result.directions = directions.to(at::kFloat).contiguous();
-  result.relative_energies = (kept * (static_cast<double>(moment.channels()) / trace)).cpu();
+  result.relative_energies = (kept / mean_energy).cpu();
   return result;
 }
 

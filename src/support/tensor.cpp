@@ -40,8 +40,12 @@ std::pair<Tensor, std::span<std::byte>> allocate(const StoredTensor& stored,
 }
 
 uint64_t row_bytes(const StoredTensor& stored) {
-  SAGESAN_ASSERT(stored.info->shape.size() == 2 && stored.info->shape[0] > 0);
-  return stored.info->bytes / static_cast<uint64_t>(stored.info->shape[0]);
+  const std::vector<int64_t>& shape = stored.info->shape;
+  SAGESAN_ASSERT(shape.size() >= 2 && shape.back() > 0);
+  int64_t rows = 1;
+  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
+  SAGESAN_ASSERT(rows > 0);
+  return stored.info->bytes / static_cast<uint64_t>(rows);
 }
 
 }  // namespace
@@ -54,7 +58,7 @@ Tensor load(const StoredTensor& stored) {
 
 Tensor load_rows(const StoredTensor& stored, int64_t start, int64_t count) {
   const uint64_t row = row_bytes(stored);
-  auto [tensor, bytes] = allocate(stored, {count, stored.info->shape[1]});
+  auto [tensor, bytes] = allocate(stored, {count, stored.info->shape.back()});
   stored.read(static_cast<uint64_t>(start) * row, bytes);
   return tensor;
 }
@@ -62,7 +66,7 @@ Tensor load_rows(const StoredTensor& stored, int64_t start, int64_t count) {
 Tensor gather_rows(const StoredTensor& stored, const std::vector<int64_t>& ids) {
   const uint64_t row = row_bytes(stored);
   auto [tensor, bytes] =
-      allocate(stored, {static_cast<int64_t>(ids.size()), stored.info->shape[1]});
+      allocate(stored, {static_cast<int64_t>(ids.size()), stored.info->shape.back()});
   // Each row is read once, in the order of the file.
   std::vector<size_t> order(ids.size());
   std::iota(order.begin(), order.end(), size_t{0});

@@ -71,7 +71,7 @@ TEST(DiagonalMoment, SumsSquaresAndMerges) {
 }
 
 TEST(TokenCounts, CountsEveryToken) {
-  const DiagonalMoment counts = token_counts({3, 0, 3, 3}, 5);
+  const DiagonalMoment counts = row_counts({3, 0, 3, 3}, 5);
   EXPECT_EQ(testing::to_eigen(counts.sum()), (Matrix(5, 1) << 1, 0, 0, 3, 0).finished());
   EXPECT_EQ(counts.count(), 4);
 }

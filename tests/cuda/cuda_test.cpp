@@ -50,7 +50,7 @@ class Cuda : public ::testing::Test {
     std::map<Site, SiteMoment> result;
     observe(
         model, checkpoint, device, batch_, plan, [](int64_t) {},
-        [&](Site site, const SiteMoment& moment) { result.emplace(site, moment); });
+        [&](Site site, const SiteMoment& moment, double) { result.emplace(site, moment); });
     return result;
   }
 
@@ -66,10 +66,10 @@ TEST_F(Cuda, ForwardAgrees) {
   const auto logits = [&](at::Device device) {
     Decoder decoder(model, checkpoint, device);
     Tensor hidden = decoder.embed(batch_);
-    for (int64_t layer = 0; layer < model.layers; ++layer)
+    for (int64_t layer = 0; layer < model.layer_count(); ++layer)
       decoder.run_layer(layer, hidden, batch_, {}, true, nullptr);
     decoder.run_final_norm(hidden, batch_, {}, nullptr);
-    return at::mm(hidden, decoder.head_rows(0, model.vocabulary).t()).cpu();
+    return decoder.head_rows(0, model.vocabulary).logits(hidden).cpu();
   };
   const Tensor expected = logits(at::kCPU);
   const Tensor found = logits(cuda_);

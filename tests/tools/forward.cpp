@@ -17,28 +17,30 @@ namespace {
 void run(const std::filesystem::path& directory, const std::filesystem::path& data,
          const std::filesystem::path& out) {
   const Checkpoint checkpoint = Checkpoint::open(directory);
-  const ModelConfiguration model = read_configuration(directory);
-  check_parameters(model, checkpoint);
+  ModelConfiguration model = read_configuration(directory);
+  match_parameters(model, checkpoint);
   const TokenData texts =
       read_token_data({data}, find_tokenizer(directory), {.max_length = 1 << 20}, model.vocabulary);
 
   std::map<std::string, Tensor> tensors;
-  const Observer observer = [&](Site site, const Tensor& x, const std::vector<int64_t>&) {
+  const Observer observer = [&](const Observation& seen) {
     // Always the sum: tests want one form whatever the number of tokens.
-    const Tensor wide = x.to(at::kDouble);
-    Tensor& sum = tensors[site.name() + ".sum"];
-    const Tensor product = site.is_norm() ? wide.pow(2).sum(0) : at::mm(wide.t(), wide);
+    Tensor wide = seen.x.to(at::kDouble);
+    if (seen.weights.defined()) wide = wide * seen.weights.sqrt().unsqueeze(1);
+    Tensor& sum = tensors[seen.site.name() + ".sum"];
+    const Tensor product = seen.site.is_norm() ? wide.pow(2).reshape({-1, wide.size(-1)}).sum(0)
+                                               : at::mm(wide.t(), wide);
     sum = sum.defined() ? sum + product : product;
   };
   Decoder decoder(model, checkpoint, at::kCPU);
   std::set<Site> sites;
   for (const auto& [site, channels] : model_sites(model)) sites.insert(site);
   Tensor hidden = decoder.embed(texts.batch);
-  for (int64_t layer = 0; layer < model.layers; ++layer) {
+  for (int64_t layer = 0; layer < model.layer_count(); ++layer) {
     decoder.run_layer(layer, hidden, texts.batch, sites, true, observer);
   }
   decoder.run_final_norm(hidden, texts.batch, sites, observer);
-  tensors["logits"] = at::mm(hidden, decoder.head_rows(0, model.vocabulary).t());
+  tensors["logits"] = decoder.head_rows(0, model.vocabulary).logits(hidden);
 
   std::vector<TensorBytes> bytes;
   for (auto& [name, tensor] : tensors) {

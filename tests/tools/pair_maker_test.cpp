@@ -97,17 +97,17 @@ TEST_F(PairMaker, RecordsAreDisjoint) {
 TEST_F(PairMaker, DecoderAgreesWithTheTrainersLlama) {
   const std::filesystem::path& directory = made_->unlearned.front().second;
   const Checkpoint checkpoint = Checkpoint::open(directory);
-  const ModelConfiguration model = read_configuration(directory);
-  check_parameters(model, checkpoint);
+  ModelConfiguration model = read_configuration(directory);
+  match_parameters(model, checkpoint);
   const TokenData texts =
       read_token_data({made_->heldout}, find_tokenizer(directory), {}, model.vocabulary);
   Decoder decoder(model, checkpoint, at::kCPU);
   Tensor states = decoder.embed(texts.batch);
-  for (int64_t layer = 0; layer < model.layers; ++layer) {
+  for (int64_t layer = 0; layer < model.layer_count(); ++layer) {
     decoder.run_layer(layer, states, texts.batch, {}, true, nullptr);
   }
   decoder.run_final_norm(states, texts.batch, {}, nullptr);
-  const Tensor expected = at::mm(states, decoder.head_rows(0, model.vocabulary).t());
+  const Tensor expected = decoder.head_rows(0, model.vocabulary).logits(states);
 
   LlamaShape shape;
   shape.vocabulary = model.vocabulary;

@@ -23,7 +23,8 @@ struct MomentSums {
 /// smaller. The weights w_t are 1 unless a token cap lowers them.
 class SecondMoment {
  public:
-  /// `expected_tokens` decides between the sum and the rows; more than that must not be added.
+  /// Keeps the rows where `expected_tokens` are fewer than `channels`; should more come, they turn
+  /// into the sum.
   SecondMoment(int64_t channels, int64_t expected_tokens, at::Device device);
   /// Goes on from stored sums, whose shapes and dtypes must be right.
   explicit SecondMoment(MomentSums sums);
@@ -64,7 +65,7 @@ class DiagonalMoment {
   DiagonalMoment(Tensor sum, int64_t count) : sum_(std::move(sum)), count_(count) {}
   DiagonalMoment(int64_t channels, at::Device device);
 
-  /// Adds x_j^2 of every row of `x`, float32 `[tokens, channels]`.
+  /// Adds x_j^2 of every row of `x`, float32 `[tokens, channels]` or `[tokens, heads, channels]`.
   void add(const Tensor& x);
   void merge(const DiagonalMoment& other);
 
@@ -77,8 +78,8 @@ class DiagonalMoment {
   int64_t count_ = 0;
 };
 
-/// How often each token stands in a text, on the CPU.
-DiagonalMoment token_counts(const std::vector<int64_t>& ids, int64_t vocabulary);
+/// How often each row of an embedding is read, on the CPU. `ids` are tokens or positions.
+DiagonalMoment row_counts(const std::vector<int64_t>& ids, int64_t rows);
 
 /// The moment of one site, whatever its kind.
 using SiteMoment = std::variant<SecondMoment, DiagonalMoment>;

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,9 +18,10 @@ namespace sagesan {
 // (float64: sum of the tokens' weights), and
 // * where linear modules read: `<site>.sum` (float64 `[channels, channels]`) or, while tokens are
 //   fewer than channels, `<site>.rows` (float32 `[tokens, channels]`); `<site>.mean_sum` (float64
-//   `[channels]`) and `<site>.largest_token` (float64);
-// * norms and the embedding: `<site>.sum` (float64 `[channels]`), the diagonal.
-// Tensors stand in the order of their names; `__metadata__` says where they come from.
+//   `[channels]`) and `<site>.largest_token` (float64). An expert counts the tokens that it saw,
+//   maybe none, and weighs them by the square of their routing weight;
+// * norms and embeddings: `<site>.sum` (float64 `[channels]`), the diagonal.
+// The header stands in the order of the names; `__metadata__` says where they come from.
 
 /// Where the moments of a file come from. Two files merge where all but the retain files agree.
 struct MomentsOrigin {
@@ -39,7 +41,9 @@ struct MomentsOrigin {
 struct MomentShape {
   int64_t channels = 0;
   bool diagonal = false;
-  int64_t tokens = 0;  ///< fewer than `channels`: rows are kept
+  std::optional<int64_t> tokens;  ///< fewer than `channels`: rows are kept; absent: not known yet
+
+  bool rows() const { return !diagonal && tokens && *tokens < channels; }
 };
 
 /// A moments file opened for reading; a site is read when it is asked for.
@@ -68,6 +72,7 @@ class MomentsFile {
 /// Writes a moments file site by site, in any order; it appears complete or not at all.
 class MomentsWriter {
  public:
+  /// `sites` are those that will come.
   MomentsWriter(const std::filesystem::path& path, const MomentsOrigin& origin,
                 const std::map<std::string, MomentShape>& sites);
   void write(const std::string& site, const SiteMoment& moment);

@@ -9,8 +9,10 @@
 
 namespace sagesan {
 
-/// Takes the moment of one site; it is gone afterwards.
-using MomentSink = std::function<void(Site site, const SiteMoment& moment)>;
+/// Takes the moment of one site; it is gone afterwards. `reference_trace` is the mean trace over
+/// the layer's experts for an expert's moment, which is empty where the expert saw no token; else
+/// 0.
+using MomentSink = std::function<void(Site site, const SiteMoment& moment, double reference_trace)>;
 
 /// What a run over texts observes.
 struct ObservationPlan {

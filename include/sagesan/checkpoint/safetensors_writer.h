@@ -19,25 +19,30 @@ struct TensorLayout {
   std::vector<int64_t> shape;
 };
 
-/// Writes a new safetensors file whose tensors are known before their values: the header comes
-/// first, the values in any order.
+/// Writes a new safetensors file whose tensors become known one after another: room is kept for the
+/// header, which is written at the end.
 class SafetensorsWriter {
  public:
-  /// Creates `path`, which must not exist, at its full size; the data lies in the order of
-  /// `tensors`. Throws `IoError`.
-  SafetensorsWriter(const std::filesystem::path& path, const std::vector<TensorLayout>& tensors,
-                    const std::map<std::string, std::string>& metadata);
+  /// Creates `path`, which must not exist. `most` are the largest tensors that may come, in the
+  /// order of the header; `bytes` of data at least are reserved at once. Throws `IoError`.
+  SafetensorsWriter(const std::filesystem::path& path, std::vector<TensorLayout> most,
+                    const std::map<std::string, std::string>& metadata, uint64_t bytes);
 
-  /// All bytes of one tensor.
-  void write(const std::string& name, std::span<const std::byte> bytes);
-  /// Forces everything to the disk. Every tensor must have been written.
+  /// Appends a whole tensor, which must be among those announced.
+  void write(const TensorLayout& tensor, std::span<const std::byte> bytes);
+  /// Writes the header with the tensors that came and forces everything to the disk.
   void finish();
 
  private:
   struct Place {
-    uint64_t offset, bytes;
+    TensorLayout tensor;
+    uint64_t begin, end;
   };
-  std::map<std::string, Place> missing_;
+  std::vector<TensorLayout> announced_;
+  std::map<std::string, std::string> metadata_;
+  std::map<std::string, Place> written_;
+  uint64_t room_;  ///< of the header with its length
+  uint64_t end_ = 0;
   OutputFile file_;
 };
 

@@ -19,5 +19,26 @@ std::span<const Family> families();
 ModelConfiguration configure_llama(const JsonObject& config);
 ModelConfiguration configure_mistral(const JsonObject& config);
 ModelConfiguration configure_qwen2(const JsonObject& config);
+ModelConfiguration configure_qwen3(const JsonObject& config);
+ModelConfiguration configure_phi(const JsonObject& config);
+ModelConfiguration configure_phi3(const JsonObject& config);
+ModelConfiguration configure_gemma(const JsonObject& config);
+ModelConfiguration configure_gemma2(const JsonObject& config);
+ModelConfiguration configure_gemma3(const JsonObject& config);
+ModelConfiguration configure_olmo2(const JsonObject& config);
+ModelConfiguration configure_gpt_neox(const JsonObject& config);
+ModelConfiguration configure_gpt2(const JsonObject& config);
+ModelConfiguration configure_mixtral(const JsonObject& config);
+ModelConfiguration configure_qwen2_moe(const JsonObject& config);
+ModelConfiguration configure_qwen3_moe(const JsonObject& config);
+
+// What several families share.
+
+/// Windows where `use_sliding_window` asks for them, from layer `max_window_layers` on.
+void set_qwen_windows(const JsonObject& config, ModelConfiguration& model);
+/// Throws where the numbers of experts contradict each other.
+void check_experts(const JsonObject& config, const ExpertsConfiguration& experts);
+/// The same names with all experts of a layer in two tensors, as transformers 5 has them in memory.
+TensorNames with_fused_experts(TensorNames names);
 
 }  // namespace sagesan

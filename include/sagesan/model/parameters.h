@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,35 +17,52 @@ enum class ParameterKind { kLinear, kBias, kNorm, kEmbedding, kTiedEmbedding };
 /// "linear", "tied_embedding": the name in reports.
 std::string_view parameter_kind_name(ParameterKind kind);
 
+/// How the rows of a stored tensor are the rows of a matrix `[out, in]`.
+struct MatrixView {
+  int64_t start = 0;        ///< first row
+  int64_t rows = -1;        ///< their number; -1: all of the tensor
+  bool transposed = false;  ///< the tensor is `[in, out]`
+};
+
 /// One tensor of the model: what it is and where its input is observed.
 struct Parameter {
   ParameterKind kind;
-  Site site;  ///< its input; a tied embedding's other input is the head's
+  Site site;  ///< its input; a tied embedding's other input is the head's; of all experts' tensor,
+              ///< the first expert's
   std::vector<int64_t> shape;
-};
+  bool transposed = false;  ///< a linear module's weight stored `[in, out]`
+  int64_t experts = 0;      ///< 0, or a tensor `[experts, out, in]` of linear modules
 
-/// The tensors' names in the checkpoint, as the decoder asks for them.
-struct LayerNames {
-  std::string attention_norm, query, key, value, output, mlp_norm, gate, up, down;
+  /// The site that the rows of expert `index` read.
+  Site expert_site(int64_t index) const { return {site.layer, site.kind, index}; }
+  /// The whole tensor, or expert `index`'s matrix of it.
+  MatrixView view(std::optional<int64_t> index) const {
+    if (!index) return {.transposed = transposed};
+    return {.start = *index * shape[1], .rows = shape[1]};
+  }
 };
-inline constexpr const char* kEmbeddingName = "model.embed_tokens.weight";
-inline constexpr const char* kFinalNormName = "model.norm.weight";
-inline constexpr const char* kHeadName = "lm_head.weight";
-/// Modules' names without ".weight" and ".bias".
-LayerNames layer_names(int64_t layer);
 
 /// Every tensor that a model of this configuration consists of, by name.
 std::map<std::string, Parameter> model_parameters(const ModelConfiguration& model);
+
+/// Where the MLP's first module reads: what the attention reads, too, where it has no norm of its
+/// own beside it.
+Site mlp_input_site(const ModelConfiguration& model, int64_t layer);
 
 /// Every site of the model and the number of its channels (rows of the vocabulary for the
 /// embedding).
 std::map<Site, int64_t> model_sites(const ModelConfiguration& model);
 
+/// "model.embed_tokens.weight", "lm_head.weight": the names in the layout at hand.
+std::string embedding_name(const ModelConfiguration& model);
+std::string head_name(const ModelConfiguration& model);
+
 /// The head that some files store although it is tied to the embedding; empty where there is none.
 StoredTensor find_stored_tied_head(const ModelConfiguration& model, const Checkpoint& checkpoint);
 
-/// Throws `InputError` for the first tensor that the configuration asks for and the checkpoint
-/// lacks, or holds in another shape or in a dtype that cannot be computed with.
-void check_parameters(const ModelConfiguration& model, const Checkpoint& checkpoint);
+/// Chooses among the family's layouts the one whose tensors `checkpoint` has. Throws `InputError`
+/// for the first tensor that the nearest layout asks for and the checkpoint lacks, or holds in
+/// another shape or in a dtype that cannot be computed with.
+void match_parameters(ModelConfiguration& model, const Checkpoint& checkpoint);
 
 }  // namespace sagesan

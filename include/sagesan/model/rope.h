@@ -22,8 +22,8 @@ class RotaryEmbedding {
   /// Those of several texts, one after another.
   std::pair<Tensor, Tensor> angles(const std::vector<int64_t>& lengths);
 
-  /// Turns `x` `[tokens, heads, head dimension]` by cos and sin `[tokens, dimension / 2]`: channel
-  /// i is paired with channel i + dimension / 2.
+  /// Turns the first `dimension` channels of `x` `[tokens, heads, head dimension]` by cos and sin
+  /// `[tokens, dimension / 2]`: channel i is paired with channel i + dimension / 2.
   static Tensor rotate(const Tensor& x, const Tensor& cos, const Tensor& sin);
 
  private:

@@ -9,30 +9,46 @@ namespace sagesan {
 /// Where inputs are observed. Modules that read the same tensor share one site. The order is the
 /// order of the computation inside a layer.
 enum class SiteKind {
-  kEmbedding,        ///< token counts
-  kAttentionNorm,    ///< normalized hidden states before the gain
-  kAttentionInput,   ///< read by q, k and v
-  kAttentionOutput,  ///< read by o
-  kMlpNorm,          ///< normalized hidden states before the gain
-  kMlpInput,         ///< read by gate and up
-  kMlpHidden,        ///< read by down
-  kFinalNorm,        ///< normalized hidden states before the gain
-  kHeadInput,        ///< read by lm_head
+  kEmbedding,            ///< token counts
+  kPositionEmbedding,    ///< position counts
+  kAttentionNorm,        ///< normalized hidden states before the gain
+  kAttentionInput,       ///< read by q, k and v
+  kQueryNorm,            ///< normalized queries before the gain
+  kKeyNorm,              ///< normalized keys before the gain
+  kAttentionOutput,      ///< read by o
+  kAttentionOutputNorm,  ///< normalized result of the attention before the gain
+  kMlpNorm,              ///< normalized hidden states before the gain
+  kMlpInput,             ///< read by gate and up, and by routers
+  kExpertInput,          ///< read by one expert's gate and up
+  kExpertHidden,         ///< read by one expert's down
+  kSharedHidden,         ///< read by the shared expert's down
+  kMlpHidden,            ///< read by down
+  kMlpOutputNorm,        ///< normalized result of the MLP before the gain
+  kFinalNorm,            ///< normalized hidden states before the gain
+  kHeadInput,            ///< read by lm_head
 };
 
-/// A site of the model. `layer` is -1 for the embedding and the number of layers for what comes
+/// A site of the model. `layer` is -1 for the embeddings and the number of layers for what comes
 /// after the last one, so that sites compare in the order of the computation.
 struct Site {
   int64_t layer = 0;
   SiteKind kind = SiteKind::kEmbedding;
+  int64_t expert = 0;  ///< of the two expert kinds
 
   auto operator<=>(const Site&) const = default;
-  /// "layers.3.mlp_input", "head_input": the name in reports and moments files.
+  /// "layers.3.mlp_input", "layers.3.experts.5.input", "head_input": the name in reports and
+  /// moments files.
   std::string name() const;
   /// Whether what is observed there is normalized hidden states, of which only squares are summed.
   bool is_norm() const;
-  /// Whether the diagonal of its second moment is all that is needed: norms and the embedding.
-  bool is_diagonal() const { return is_norm() || kind == SiteKind::kEmbedding; }
+  bool is_embedding() const {
+    return kind == SiteKind::kEmbedding || kind == SiteKind::kPositionEmbedding;
+  }
+  bool is_expert() const {
+    return kind == SiteKind::kExpertInput || kind == SiteKind::kExpertHidden;
+  }
+  /// Whether the diagonal of its second moment is all that is needed: norms and embeddings.
+  bool is_diagonal() const { return is_norm() || is_embedding(); }
 };
 
 }  // namespace sagesan

@@ -22,10 +22,18 @@ enum class Treatment {
 /// "solved", "kept", "base": the name in reports.
 std::string_view treatment_name(Treatment treatment);
 
+/// One changed tensor, or what one expert has of a changed tensor of all experts.
 struct PlannedTensor {
   const Update* update;
   std::optional<Parameter> parameter;  ///< absent for tensors that the family does not know
   Treatment treatment = Treatment::kKeep;
+  std::optional<int64_t> expert = {};
+
+  /// The tensor's name; "name[3]" for an expert's part.
+  std::string name() const;
+  /// Where the input of a solved one is observed.
+  MatrixView view() const { return parameter->view(expert); }
+  Site site() const { return expert ? parameter->expert_site(*expert) : parameter->site; }
 };
 
 /// The update vector seen through the model: what is done with each changed tensor and which sites

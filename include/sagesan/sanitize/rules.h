@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "sagesan/checkpoint/update_vector.h"
+#include "sagesan/model/parameters.h"
 #include "sagesan/sanitize/damping_curve.h"
 #include "sagesan/sanitize/solver.h"
 
@@ -60,6 +61,7 @@ struct SolveFigures {
 
 struct ApplyOptions {
   Filter filter;
+  MatrixView view;
   at::Device device = at::kCPU;
   bool measure_rounding = false;
 };
@@ -73,6 +75,6 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
 /// its biases at most), before rounding. Infinity where that cannot be reached. Reads the tensor
 /// once.
 double strength_for_target(const Update& update, const Rule& rule, double target,
-                           at::Device device);
+                           const MatrixView& view, at::Device device);
 
 }  // namespace sagesan

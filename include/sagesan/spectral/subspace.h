@@ -12,7 +12,7 @@ struct Subspace {
   int64_t rank = 0;  ///< k: the smallest r whose l_1 + ... + l_r reach the asked share of trace(S)
   double energy_share = 0;   ///< the share they hold
   double leading_share = 0;  ///< l_1 / trace(S)
-  double mean_energy = 0;    ///< trace(S) / d, so that l_i = h_i * mean_energy
+  double mean_energy = 0;    ///< of the reference, so that l_i = h_i * mean_energy
   double residual = 0;       ///< relative error of the decomposition, measured with random probes
   Tensor directions;         ///< U_k, float32 `[channels, k]`
   Tensor relative_energies;  ///< h_i = l_i * d / trace(S), float64 `[k]` on the CPU
@@ -22,11 +22,14 @@ struct Subspace {
   double response(const Tensor& m) const;
 };
 
-/// Decomposes in float64; through the T x T Gram matrix where the moment keeps rows. `energy` lies
-/// in (0, 1]; at 1 every direction with a positive eigenvalue is taken. Throws `Error` that names
-/// `site` where the moment is zero or the decomposition fails its residual check: LAPACK's own
-/// `info` is no proof (OpenBLAS 0.3.21 says success on NaN).
-Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site);
+/// Decomposes in float64; `reference_trace` is the raw trace (a sum, not a mean) by which energies
+/// are relative, the moment's own where it is 0: h_i = l_i * d / trace.  through the T x T Gram
+/// matrix where the moment keeps rows. `energy` lies in (0, 1]; at 1 every direction with a
+/// positive eigenvalue is taken. Throws `Error` that names `site` where the moment is zero or the
+/// decomposition fails its residual check: LAPACK's own `info` is no proof (OpenBLAS 0.3.21 says
+/// success on NaN).
+Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site,
+                           double reference_trace = 0);
 
 /// A control: the same rank, energies and moment with random orthonormal directions instead of U_k,
 /// the same for the same `seed`. What a filter gains over it is due to the directions.

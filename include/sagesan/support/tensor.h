@@ -53,7 +53,8 @@ at::ScalarType scalar_type(DType dtype);
 /// A whole stored tensor on the CPU in its own dtype, which must be computable (`InputError`).
 Tensor load(const StoredTensor& stored);
 
-/// Rows [start, start + count) of a stored matrix, in its own dtype.
+/// Rows [start, start + count) of a stored matrix, in its own dtype. A tensor of more dimensions
+/// counts as the matrix `[all but the last, last]`.
 Tensor load_rows(const StoredTensor& stored, int64_t start, int64_t count);
 
 /// The rows `ids` (int64, any order) of a stored matrix `[rows, columns]`, as `[ids, columns]`.

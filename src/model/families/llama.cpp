@@ -5,6 +5,7 @@ namespace sagesan {
 // Llama 1 to 3.x, SmolLM2, TinyLlama (transformers: models/llama).
 ModelConfiguration configure_llama(const JsonObject& config) {
   ModelConfiguration model = read_common_configuration(config);
+  model.ropes = {read_rope(config, model.head_dimension)};
   const bool attention_bias = config.boolean_or("attention_bias", false);
   model.query_key_value_bias = attention_bias;
   model.output_bias = attention_bias;

@@ -6,12 +6,9 @@ namespace sagesan {
 // (transformers: models/mistral).
 ModelConfiguration configure_mistral(const JsonObject& config) {
   ModelConfiguration model = read_common_configuration(config);
-  // Absent, the family's default is 4096; null, there is no window.
-  if (config.contains("sliding_window")) {
-    model.windows.assign(model.windows.size(), config.integer_or("sliding_window", 0));
-  } else {
-    model.windows.assign(model.windows.size(), 4096);
-  }
+  model.ropes = {read_rope(config, model.head_dimension)};
+  set_windows(
+      config, read_window(config, 4096), [](int64_t) { return true; }, model);
   return model;
 }
 

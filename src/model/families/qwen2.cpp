@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "sagesan/model/family.h"
 
 namespace sagesan {
@@ -8,16 +6,17 @@ namespace sagesan {
 // it, from layer `max_window_layers` on (transformers: models/qwen2).
 ModelConfiguration configure_qwen2(const JsonObject& config) {
   ModelConfiguration model = read_common_configuration(config);
+  model.ropes = {read_rope(config, model.head_dimension)};
   model.query_key_value_bias = true;
-  if (config.boolean_or("use_sliding_window", false)) {
-    const int64_t window =
-        config.integer_or("sliding_window", config.contains("sliding_window") ? 0 : 4096);
-    const int64_t first = config.integer_or("max_window_layers", 28, 0);
-    for (int64_t layer = std::min(first, model.layers); layer < model.layers; ++layer) {
-      model.windows[static_cast<size_t>(layer)] = window;
-    }
-  }
+  set_qwen_windows(config, model);
   return model;
+}
+
+void set_qwen_windows(const JsonObject& config, ModelConfiguration& model) {
+  if (!config.boolean_or("use_sliding_window", false)) return;
+  const int64_t first = config.integer_or("max_window_layers", 28, 0);
+  set_windows(
+      config, read_window(config, 4096), [=](int64_t layer) { return layer >= first; }, model);
 }
 
 }  // namespace sagesan

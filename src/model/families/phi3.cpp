@@ -1,0 +1,20 @@
+#include "sagesan/model/family.h"
+
+namespace sagesan {
+
+// Phi-3, Phi-3.5 and Phi-4-mini: Llama with q, k and v in one module, gate and up in another, and
+// RoPE scaled by long and short factors (transformers: models/phi3).
+ModelConfiguration configure_phi3(const JsonObject& config) {
+  ModelConfiguration model = read_common_configuration(config, {.default_norm_epsilon = 1e-5});
+  model.ropes = {read_rope(config, model.head_dimension, {.original_positions = 4096})};
+  set_windows(
+      config, read_window(config, 0), [](int64_t) { return true; }, model);
+  TensorNames& names = model.layouts[0];
+  names.query = names.key = names.value = "";
+  names.query_key_value = "model.layers.{}.self_attn.qkv_proj";
+  names.gate = names.up = "";
+  names.gate_up = "model.layers.{}.mlp.gate_up_proj";
+  return model;
+}
+
+}  // namespace sagesan

@@ -1,0 +1,73 @@
+#include "weights.h"
+
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+
+Tensor Linear::operator()(const Tensor& x) const {
+  return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
+}
+
+Tensor Norm::normalize(const Tensor& x) const {
+  const Tensor centred = kind == NormKind::kLayer ? x - x.mean(-1, true) : x;
+  return centred * at::rsqrt(centred.pow(2).mean(-1, true) + epsilon);
+}
+
+Tensor Norm::scale(const Tensor& normalized) const {
+  const Tensor scaled = normalized * gain;
+  return bias.defined() ? scaled + bias : scaled;
+}
+
+Tensor WeightReader::to_compute(const Tensor& values, const StoredTensor& stored) const {
+  Tensor result = values.to(device_, at::kFloat);
+  check_finite(result, stored);
+  return result;
+}
+
+Tensor WeightReader::tensor(const std::string& name) const {
+  const StoredTensor stored = checkpoint_.find(name);
+  SAGESAN_ASSERT(stored);
+  return to_compute(load(stored), stored);
+}
+
+Linear WeightReader::slice(const std::string& name, int64_t index) const {
+  const StoredTensor stored = checkpoint_.find(name);
+  SAGESAN_ASSERT(stored && stored.info->shape.size() == 3);
+  const int64_t rows = stored.info->shape[1];
+  return {to_compute(load_rows(stored, index * rows, rows), stored), Tensor()};
+}
+
+Linear WeightReader::linear(const std::string& pattern, int64_t layer, bool bias,
+                            int64_t expert) const {
+  if (pattern.empty()) return {};
+  const std::string name = name_in_layer(pattern, layer, expert);
+  const Tensor weight = tensor(name + ".weight");
+  return {model_.transposed ? weight.t() : weight, bias ? tensor(name + ".bias") : Tensor()};
+}
+
+Norm WeightReader::norm(const std::string& pattern, int64_t layer) const {
+  if (pattern.empty()) return {};
+  const std::string name = name_in_layer(pattern, layer);
+  const Tensor gain = tensor(name + ".weight");
+  return {.kind = model_.norm,
+          .epsilon = model_.norm_epsilon,
+          .gain = model_.norm == NormKind::kRmsPlusOne ? gain + 1 : gain,
+          .bias = model_.norm == NormKind::kLayer ? tensor(name + ".bias") : Tensor()};
+}
+
+Tensor activate(Activation activation, const Tensor& x) {
+  switch (activation) {
+    case Activation::kSilu:
+      return at::silu(x);
+    case Activation::kGelu:
+      return at::gelu(x);
+    case Activation::kGeluTanh:
+      return at::gelu(x, "tanh");
+    case Activation::kRelu:
+      return at::relu(x);
+  }
+  SAGESAN_ASSERT(false);
+  return {};
+}
+
+}  // namespace sagesan

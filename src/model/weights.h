@@ -1,0 +1,61 @@
+#pragma once
+
+#include <string>
+
+#include "sagesan/checkpoint/checkpoint.h"
+#include "sagesan/model/configuration.h"
+#include "sagesan/support/tensor.h"
+
+namespace sagesan {
+
+/// A linear module in float32; undefined where the family has none.
+struct Linear {
+  Tensor weight;  ///< `[out, in]`
+  Tensor bias;    ///< `[out]`, or undefined
+
+  bool defined() const { return weight.defined(); }
+  /// `x` `[tokens, in]` to `[tokens, out]`.
+  Tensor operator()(const Tensor& x) const;
+};
+
+/// A norm in float32 over the last dimension; undefined where the family has none.
+struct Norm {
+  NormKind kind = NormKind::kRms;
+  double epsilon = 0;
+  Tensor gain;  ///< `[channels]`; of `kRmsPlusOne`, 1 is already added
+  Tensor bias;  ///< `[channels]`, or undefined
+
+  bool defined() const { return gain.defined(); }
+  /// Before the gain.
+  Tensor normalize(const Tensor& x) const;
+  /// Gain and bias on what `normalize` gave.
+  Tensor scale(const Tensor& normalized) const;
+};
+
+/// Reads a model's weights for the computation, in float32 on the device. Everything throws
+/// `InputError` where a value is not finite.
+class WeightReader {
+ public:
+  /// Both must outlive this.
+  WeightReader(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device)
+      : model_(model), checkpoint_(checkpoint), device_(device) {}
+
+  Tensor to_compute(const Tensor& values, const StoredTensor& stored) const;
+  /// A whole tensor.
+  Tensor tensor(const std::string& name) const;
+  /// Matrix `index` of a tensor `[matrices, out, in]`.
+  Linear slice(const std::string& name, int64_t index) const;
+  /// Module `pattern` of a layer; undefined where `pattern` is empty.
+  Linear linear(const std::string& pattern, int64_t layer, bool bias, int64_t expert = 0) const;
+  Norm norm(const std::string& pattern, int64_t layer) const;
+
+ private:
+  const ModelConfiguration& model_;
+  const Checkpoint& checkpoint_;
+  at::Device device_;
+};
+
+/// The model's activation function.
+Tensor activate(Activation activation, const Tensor& x);
+
+}  // namespace sagesan
