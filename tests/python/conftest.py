@@ -9,6 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SAGESAN_BUILD", ROOT / "build" / "release"))
@@ -65,3 +66,12 @@ def perturb(model, scale=0.02, seed=1, only=None):
             if only is None or only in name:
                 parameter.add_(torch.randn(parameter.shape).to(parameter.dtype) * scale)
     return model
+
+
+def save_state(model, directory, prefix=""):
+    """The tensors as they are in memory; names lose `prefix`."""
+    model.config.save_pretrained(directory)
+    tensors = {name.removeprefix(prefix): value.contiguous() for name, value in model.state_dict().items()}
+    if model.config.tie_word_embeddings:
+        del tensors["lm_head.weight"]
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})

@@ -5,21 +5,34 @@ second moments from hooks on the running model.
 """
 import torch
 
+from families import normalized
+
 
 @torch.no_grad()
 def collect(model, texts):
-    """{module name: [tokens, in] inputs} in float64; ids for embeddings."""
+    """{module name: [tokens, in] inputs} in float64; ids for embeddings; of per-head norms [tokens * heads, in]; of
+    experts (inputs, chosen experts, routing weights) of all tokens."""
     inputs, hooks = {}, []
+
+    def flat(x):
+        return x.reshape(-1) if x.dtype == torch.long else x.reshape(-1, x.shape[-1]).double()
+
+    def hook(name):
+        def run(_, args):
+            if name.endswith(".experts"):
+                inputs.setdefault(name, []).append((args[0].double(), args[1], args[2].double()))
+            else:
+                inputs.setdefault(name, []).append(flat(args[0]))
+        return run
+
     for name, module in model.named_modules():
-        if not list(module.parameters(recurse=False)):
-            continue
-        hooks.append(module.register_forward_pre_hook(
-            lambda _, args, name=name: inputs.setdefault(name, []).append(args[0].reshape(-1, *args[0].shape[2:]))))
+        if list(module.parameters(recurse=False)):
+            hooks.append(module.register_forward_pre_hook(hook(name)))
     for text in texts:
         model(torch.tensor([text]), use_cache=False)
-    for hook in hooks:
-        hook.remove()
-    return {name: torch.cat(parts) if parts[0].dtype == torch.long else torch.cat(parts).double()
+    for handle in hooks:
+        handle.remove()
+    return {name: tuple(map(torch.cat, zip(*parts))) if isinstance(parts[0], tuple) else torch.cat(parts)
             for name, parts in inputs.items()}
 
 
@@ -29,17 +42,49 @@ def token_weights(x, lengths, cap):
     return torch.cat([(cap * part.median() / part).clamp_max(1) for part in parts])
 
 
-def penalty(x, energy, weights):
-    """U_k diag(h) U_k^T `[in, in]`, its rank, and the distance of the energy sum to the threshold."""
-    moment = x.T @ (weights[:, None] * x) / weights.sum()
+def penalty(x, energy, weights, total=None, reference_trace=None):
+    """U_k diag(h) U_k^T `[in, in]`, its rank, and the distance of the energy sum to the threshold. `total` divides the
+    moment (the sum of the weights unless it is said), energies are relative to `reference_trace` or the moment's own."""
+    moment = x.T @ (weights[:, None] * x) / (total or weights.sum())
     values, vectors = torch.linalg.eigh(moment)
     values, vectors = values.flip(0).clamp_min(0), vectors.flip(1)
     sums = values.cumsum(0) / values.sum()
     rank = len(values) if energy >= 1 else int((sums < energy).sum()) + 1
     margin = (sums - energy).abs().min().item() if energy < 1 else 1.0
     kept = vectors[:, :rank]
-    h = values[:rank] * len(values) / values.sum()
+    h = values[:rank] * len(values) / (reference_trace or values.sum())
     return kept @ torch.diag(h) @ kept.T, rank, margin
+
+
+def solve(d, matrix, strength):
+    return torch.linalg.solve(torch.eye(len(matrix), dtype=torch.float64) + strength * matrix, d.T).T
+
+
+def expert_inputs(module, leaf, x, chosen, weights):
+    """For each expert the inputs of that tensor and the squared routing weights, of the tokens it sees."""
+    result = []
+    for expert in range(module.num_experts):
+        position, token = torch.where(chosen.T == expert)
+        values = x[token]
+        if leaf == "down_proj":
+            gate, up = torch.nn.functional.linear(values, module.gate_up_proj[expert].double()).chunk(2, dim=-1)
+            values = module.act_fn(gate) * up
+        result.append((values, weights[token, position].square()))
+    return result
+
+
+def sanitize_experts(d, module, leaf, inputs, strength, energy):
+    """Each expert against its own moment over all T tokens, energies relative to the mean trace of the experts."""
+    tokens = len(inputs[0])
+    parts = expert_inputs(module, leaf, *inputs)
+    trace = sum((w[:, None] * x.square()).sum() / tokens for x, w in parts) / len(parts)
+    margins, new = [1.0], d.clone()
+    for expert, (x, w) in enumerate(parts):
+        if len(x):
+            matrix, _, margin = penalty(x, energy, w, tokens, trace)
+            new[expert] = solve(d[expert], matrix, strength)
+            margins.append(margin)
+    return new, min(margins)
 
 
 def token_energies(ids, rows):
@@ -57,14 +102,21 @@ def sanitize(base, unlearned, texts, strength, energy, other="shrink", token_cap
         return penalty(inputs[module], energy, token_weights(inputs[module], lengths, token_cap))
 
     modules, before = dict(base.named_modules()), dict(base.named_parameters())
+    head = base.get_output_embeddings()
+    head_name = next(name for name, module in modules.items() if module is head)
     result, ranks = {}, {}
     for name, after in unlearned.named_parameters():
         owner, leaf = name.rsplit(".", 1)
         module, w0, wu = modules[owner], before[name].double(), after.double()
-        d, eye = wu - w0, torch.eye(after.shape[-1], dtype=torch.float64)
-        if isinstance(module, torch.nn.Linear) and leaf == "weight":
+        d = wu - w0
+        if owner.endswith(".experts"):
+            new, margin = sanitize_experts(d, module, leaf, inputs[owner], strength, energy)
+            ranks[name] = None, margin
+        elif d.ndim == 2 and not isinstance(module, torch.nn.Embedding):
             matrix, *ranks[name] = penalty_of(owner)
-            new = torch.linalg.solve(eye + strength * matrix, d.T).T
+            transposed = type(module).__name__ == "Conv1D"
+            new = solve(d.T if transposed else d, matrix, strength)
+            new = new.T if transposed else new
         elif other == "keep":
             new = d
         elif other == "base":
@@ -73,20 +125,17 @@ def sanitize(base, unlearned, texts, strength, energy, other="shrink", token_cap
             new = d / (1 + strength)
         elif isinstance(module, torch.nn.Embedding):
             e = token_energies(inputs[owner], len(d))
-            if base.lm_head.weight is module.weight:
-                matrix, *ranks[name] = penalty_of("lm_head")
+            if head.weight is module.weight:
+                matrix, *ranks[name] = penalty_of(head_name)
                 # One system a distinct token frequency: rows that were seen equally often share it.
                 new = torch.empty_like(d)
                 for value in e.unique():
                     rows = e == value
-                    system = (1 + strength * value) * eye + strength * matrix
-                    new[rows] = torch.linalg.solve(system, d[rows].T).T
+                    new[rows] = solve(d[rows] / (1 + strength * value), matrix / (1 + strength * value), strength)
             else:
                 new = d / (1 + strength * e)[:, None]
-        else:  # an RMSNorm's gain: n_j from the normalized input
-            x = inputs[owner]
-            x = x / (x.pow(2).mean(-1, keepdim=True) + module.variance_epsilon).sqrt()
-            n = x.pow(2).mean(0)
+        else:  # a norm's gain: n_j from the normalized input
+            n = normalized(module, inputs[owner]).pow(2).mean(0)
             new = d / (1 + strength * n / n.mean())
         result[name] = w0 + new
     return result, ranks

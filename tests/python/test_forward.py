@@ -4,9 +4,9 @@ Tolerances: 1e-4 of the logits' standard deviation, 1e-5 of each moment's norm.
 """
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from conftest import forward, make_model, random_texts, write_ids
+from conftest import forward, make_model, random_texts, save_state, write_ids
 from families import CONFIGS, VOCABULARY, expert_modules, is_norm, normalized, sites
 
 # Shorter and longer than the window, the original context and the whole context; one token alone.
@@ -14,15 +14,6 @@ LENGTHS = [1, 5, 31, 40, 64, 90]
 SEEDS = [0, 1]
 # The same models as a checkpoint may hold them otherwise: experts fused as in memory, names without their prefix.
 FUSED = ["mixtral", "qwen2_moe", "qwen3_moe"]
-
-
-def save_state(model, directory, prefix=""):
-    """The tensors as they are in memory; names lose `prefix`."""
-    model.config.save_pretrained(directory)
-    tensors = {name.removeprefix(prefix): value.contiguous() for name, value in model.state_dict().items()}
-    if model.config.tie_word_embeddings:
-        del tensors["lm_head.weight"]
-    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config
 
+import families
 import oracle
-from conftest import make_model, perturb, random_texts, write_ids
+from conftest import make_model, perturb, random_texts, save_state, write_ids
 
 SIZES = dict(vocab_size=131, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=6,
              num_key_value_heads=2, max_position_embeddings=64)
@@ -90,6 +91,100 @@ def test_target_bias_is_met_by_the_stored_weights(sagesan, tmp_path):
         x = inputs[key.removesuffix(".weight")]
         bias = [((weight.double() - before[key].double()) @ x.T).square().sum() for weight in (after[key], ours[key])]
         assert (bias[1] / bias[0]).item() == pytest.approx(0.25, rel=1e-3), key
+
+
+FAMILIES = ["llama", "mistral_window", "qwen2_tied", "qwen3", "qwen3_tied", "phi", "phi_norms", "phi3_tied",
+            "phi3_longrope", "gemma", "gemma2", "gemma3_scaled", "olmo2_biases", "gpt_neox", "gpt_neox_serial", "gpt2",
+            "gpt2_untied", "mixtral", "qwen2_moe_normalized", "qwen3_moe_dense_layers"]
+SETTINGS = {"many": (MANY, 3, 0.8), "few": (FEW, 10, 1)}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_agrees_with_the_oracle(name, setting, sagesan, tmp_path):
+    """Through the files: the output loads in transformers, and is what the oracle makes of the models in memory."""
+    lengths, strength, energy = SETTINGS[setting]
+    base = make_model(families.CONFIGS[name])
+    unlearned = perturb(copy.deepcopy(base))
+    base.save_pretrained(tmp_path / "base")
+    unlearned.save_pretrained(tmp_path / "unlearned")
+    texts = random_texts(families.VOCABULARY, lengths)
+    write_ids(tmp_path / "retain.jsonl", texts)
+    run(sagesan, tmp_path, strength=strength, energy=energy)
+    compare_loaded(tmp_path / "out", base, unlearned, *oracle.sanitize(base, unlearned, texts, strength, energy))
+
+
+def compare_loaded(directory, base, unlearned, expected, ranks):
+    """1e-5 of each tensor's update; not where an energy sum lies so near the threshold that ranks may differ."""
+    loaded = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
+    ours, before, after = (dict(model.named_parameters()) for model in (loaded, base, unlearned))
+    assert set(ours) == set(expected)
+    near = [key for key, (_, margin) in ranks.items() if margin < 1e-5]
+    assert len(near) < len(ranks) / 10
+    for key, value in expected.items():
+        update = (after[key].double() - before[key].double()).norm()
+        if key not in near:
+            assert (ours[key].double() - value).norm() < 1e-5 * update, key
+
+
+@pytest.mark.parametrize("name", ["mixtral", "qwen2_moe", "qwen3_moe"])
+def test_fused_experts_agree_with_those_one_by_one(name, sagesan, tmp_path):
+    """The same models as two checkpoints: their tensors in memory, and as transformers writes them."""
+    base = make_model(families.CONFIGS[name])
+    unlearned = perturb(copy.deepcopy(base))
+    write_ids(tmp_path / "retain.jsonl", random_texts(families.VOCABULARY, MANY))
+    outputs = []
+    for layout in ("single", "fused"):
+        for side, model in (("base", base), ("unlearned", unlearned)):
+            path = tmp_path / layout / side
+            model.save_pretrained(path) if layout == "single" else save_state(model, path)
+        (tmp_path / layout / "retain.jsonl").symlink_to(tmp_path / "retain.jsonl")
+        tensors, rows = run(sagesan, tmp_path / layout, strength=3, energy=0.8)
+        outputs.append((tensors, rows, AutoModelForCausalLM.from_pretrained(tmp_path / layout / "out")))
+    (_, single_rows, single), (fused, fused_rows, together) = outputs
+    assert fused["model.layers.0.mlp.experts.down_proj"].ndim == 3
+    assert "model.layers.0.mlp.experts.down_proj[2]" in fused_rows
+    after = dict(unlearned.named_parameters())
+    for (key, a), b in zip(single.named_parameters(), together.parameters()):
+        # Gate and up in one product or in two: rounding in the hidden states.
+        assert (a - b).norm() < 1e-5 * (a - after[key]).norm(), key
+    seen = [{site: row["tokens"] for site, row in sites_of(tmp_path / layout).items()} for layout in ("single", "fused")]
+    assert seen[0] == seen[1] and seen[0]["layers.0.experts.2.hidden"] > 0
+
+
+def sites_of(directory):
+    return json.loads((directory / "out" / "sagesan_report.json").read_text())["sites"]
+
+
+def test_an_expert_without_tokens_keeps_its_update(sagesan, tmp_path):
+    base = make_model(families.CONFIGS["qwen3_moe"])
+    unlearned = perturb(copy.deepcopy(base), only="experts")
+    base.save_pretrained(tmp_path / "base")
+    unlearned.save_pretrained(tmp_path / "unlearned")
+    write_ids(tmp_path / "retain.jsonl", [[7, 8]])  # two tokens, each to two of six experts
+    ours, rows = run(sagesan, tmp_path)
+    sites = sites_of(tmp_path)
+    unseen = [e for e in range(6) if sites[f"layers.1.experts.{e}.input"]["tokens"] == 0]
+    assert 2 <= len(unseen) <= 4
+    stored = load_file(tmp_path / "unlearned" / "model.safetensors")
+    for e in range(6):
+        key = f"model.layers.1.mlp.experts.{e}.down_proj.weight"
+        assert rows[key]["treatment"] == ("kept" if e in unseen else "solved")
+        assert torch.equal(ours[key], stored[key]) == (e in unseen)
+
+
+def test_collected_moments_of_experts_give_the_same_bytes(sagesan, tmp_path):
+    base = make_model(families.CONFIGS["qwen2_moe"])
+    base.save_pretrained(tmp_path / "base")
+    perturb(copy.deepcopy(base)).save_pretrained(tmp_path / "unlearned")
+    write_ids(tmp_path / "retain.jsonl", random_texts(families.VOCABULARY, MANY))
+    direct, _ = run(sagesan, tmp_path)
+    sagesan("collect", "--base", tmp_path / "base", "--retain", tmp_path / "retain.jsonl", "--out",
+            tmp_path / "moments.safetensors")
+    sagesan("sanitize", "--base", tmp_path / "base", "--unlearned", tmp_path / "unlearned", "--moments",
+            tmp_path / "moments.safetensors", "--out", tmp_path / "again")
+    again = load_file(tmp_path / "again" / "model.safetensors")
+    assert all(torch.equal(again[key], value) for key, value in direct.items())
 
 
 def load(directory):
