@@ -148,6 +148,19 @@ TEST(ReplaceTextFile, ReplacesAndLeavesNothingElse) {
             (std::map<std::string, std::string>{{"a", "two"}}));
 }
 
+TEST(AtomicFile, TwoForOneTargetDoNotMeet) {
+  const TemporaryDirectory directory;
+  AtomicFile first(directory / "a");
+  write_text_file(first.path(), "first");
+  AtomicFile second(directory / "a");
+  write_text_file(second.path(), "second");
+  first.commit(true);
+  EXPECT_EQ(testing::read_file(directory / "a"), "first");
+  second.commit(true);
+  EXPECT_EQ(testing::snapshot(directory.path()),
+            (std::map<std::string, std::string>{{"a", "second"}}));
+}
+
 TEST(ReplaceTextFile, FailureLeavesNothing) {
   const TemporaryDirectory directory;
   std::filesystem::create_directory(directory / "a");
