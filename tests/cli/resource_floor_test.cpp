@@ -50,7 +50,13 @@ TEST_F(ResourceFloor, RunsWithoutTheModule) {
 
 TEST_F(ResourceFloor, AJobNamesTheMissingModule) {
   make_pair();
-  const RunResult run = testing::run_program(sanitize(), nullptr, alone());
+  // Not even from the current directory, which is no place of the program's.
+  const std::string build = fs::path(SAGESAN_BINARY).parent_path();
+  ASSERT_TRUE(fs::exists(build + "/libsagesan_jobs.so"));
+  const auto enter_build = [&build] {
+    if (::chdir(build.c_str()) != 0) ::_exit(126);
+  };
+  const RunResult run = testing::run_program(sanitize(), enter_build, alone());
   EXPECT_EQ(run.code, 4);
   EXPECT_TRUE(run.err.starts_with("sagesan: error: libsagesan_jobs.so: cannot be loaded ("))
       << run.err;
