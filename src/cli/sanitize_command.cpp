@@ -28,7 +28,7 @@ using Given = std::function<bool(const std::string& option)>;
 void add_exclusions(CLI::App& command, Common& common) {
   const auto method = [&](Method value, const std::vector<std::string>& others,
                           const std::string& reason) {
-    exclude(common, command, "--method", method_name(value), others, reason);
+    exclude(common, command, "--method", std::string(method_name(value)), others, reason);
   };
   method(Method::kRidge, {"--energy"}, "it uses every direction");
   method(Method::kNullspace, {"--strength", "--target-bias"},
@@ -79,7 +79,7 @@ SanitizeOptions parse(const Words& words, const Given& given) {
   options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
   options.max_tokens = parse_integer("--max-tokens", words.max_tokens, 0, kMost);
   options.device = words.device;
-  options.report = words.report;
+  if (given("--report")) options.report = parse_path("--report", words.report);
   options.overwrite = words.overwrite;
   options.dry_run = words.dry_run;
   return options;

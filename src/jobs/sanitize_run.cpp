@@ -46,7 +46,7 @@ void add_target(const SolveFigures& figures, double target, TensorReport& report
 
 /// The site, and whose activations were observed there.
 std::string origin_of(Site site, const SanitizeOptions& options) {
-  const std::filesystem::path& origin = !options.moments.empty()         ? options.moments
+  const std::filesystem::path& origin = !options.moments.empty()        ? options.moments
                                         : options.unlearned_activations ? options.unlearned
                                                                         : options.base;
   return printable(origin.string()) + ": " + site.name();

@@ -199,7 +199,8 @@ TEST_F(Methods, OtherBaseGivesTheBasesBytes) {
 }
 
 TEST_F(Methods, ReportMustNotLieInTheOutput) {
-  const std::string reason = "must lie outside " + out().string() + ", which this run reads or writes";
+  const std::string reason =
+      "must lie outside " + out().string() + ", which this run reads or writes";
   refuse(sanitize({"--report", out() / "model.safetensors"}), 3,
          {(out() / "model.safetensors").string(), reason});
   refuse(sanitize({"--report", out()}), 3, {reason});

@@ -64,6 +64,20 @@ TEST_F(ResourceFloor, AJobNamesTheMissingModule) {
   EXPECT_FALSE(fs::exists(out()));
 }
 
+TEST_F(ResourceFloor, ABugInAJobIsAnInternalError) {
+  make_pair();
+  fs::copy_file(SAGESAN_BROKEN_MODULE, root_ / "alone" / "libsagesan_jobs.so");
+  const RunResult run = testing::run_program(
+      {"inspect", "--base", base(), "--unlearned", unlearned()}, nullptr, alone());
+  EXPECT_EQ(run.code, 1);
+  EXPECT_EQ(run.err, "sagesan: error: internal error (a bug, please report it): what cannot be\n");
+  EXPECT_EQ(run.out, "");
+  const RunResult full =
+      testing::run_program({"evaluate", "--model", base(), "--data", "a=b"}, nullptr, alone());
+  EXPECT_EQ(full.code, 4);
+  EXPECT_EQ(full.err, "sagesan: error: out of memory\n");
+}
+
 /// The dynamic linker's own list of what was loaded, which also sees what the executable is linked
 /// with.
 TEST_F(ResourceFloor, LoadsNoLibtorch) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "helpers/files.h"
+#include "sagesan/support/atomic_file.h"
 
 namespace sagesan {
 namespace {
