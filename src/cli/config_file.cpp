@@ -153,7 +153,7 @@ class ConfigFile {
     if (word.find_first_not_of("0123456789.eE+-_") != std::string::npos)
       refuse(number, fmt::format("{}: expected a decimal number, found {}", key, word));
     std::erase(word, '_');
-    return word.substr(word.front() == '+' ? 1 : 0);
+    return word.substr(word.starts_with('+') ? 1 : 0);
   }
 
   std::string path_;
