@@ -18,6 +18,32 @@ CLI::Option* add_list(CLI::App& command, const std::string& name, std::vector<st
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
+bool Exclusion::applies(const std::vector<std::string>& words) const {
+  return !words.empty() && (value.empty() || words.back() == value);
+}
+
+std::string Exclusion::message() const {
+  const std::string name = option->get_name();
+  if (value.empty())
+    return fmt::format("{} and {} cannot be given together", name, other->get_name());
+  return fmt::format("{} {} takes no {}: {}", name, value, other->get_name(), reason);
+}
+
+void exclude(Common& common, CLI::App& command, const std::string& option, const std::string& value,
+             const std::vector<std::string>& others, const std::string& reason) {
+  for (const std::string& other : others) {
+    common.exclusions.push_back(
+        {command.get_option(option), value, command.get_option(other), reason});
+  }
+}
+
+void check_exclusions(const Common& common) {
+  for (const Exclusion& exclusion : common.exclusions) {
+    if (exclusion.applies(exclusion.option->results()) && exclusion.other->count() > 0)
+      throw UsageError(exclusion.message());
+  }
+}
+
 double parse_number(const std::string& option, const std::string& text, double least, double most) {
   double value = 0;
   const char* end = text.data() + text.size();

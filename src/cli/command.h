@@ -12,11 +12,26 @@
 
 namespace sagesan::cli {
 
+/// Two options that contradict each other: both typed, or both in a file, are refused; where one is
+/// typed and the other in the file, the file's counts for nothing.
+struct Exclusion {
+  CLI::Option* option;
+  std::string value;  ///< of `option`; where empty, whatever it is
+  CLI::Option* other;
+  std::string reason;
+
+  /// Whether `option` contradicts the other one when it was given as `words`.
+  bool applies(const std::vector<std::string>& words) const;
+  std::string message() const;
+};
+
 /// What every subcommand shares.
 struct Common {
   bool quiet = false;
   bool verbose = false;
   std::string threads = "0";
+  std::vector<Exclusion> exclusions;
+  std::vector<std::string> notes;  ///< on what was parsed, for the user
 };
 
 /// What needs libtorch. The first call loads it, which takes most of a second, so it comes after
@@ -37,10 +52,16 @@ void add_tokenize(CLI::App& app, Common& common, Action& action);
 void add_families(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
 
-/// --config, on the root: fills in the options that were not typed. Throws `InputError` for what is
-/// no TOML and `UsageError`, with file and line, for unknown sections and keys and for values of
-/// the wrong type.
-void add_config(CLI::App& app);
+/// --config, on the root: fills in the options that neither were typed nor contradict one that was.
+/// Throws `InputError` for what is no TOML and `UsageError`, with file and line, for unknown
+/// sections and keys, for values of the wrong type and for options that contradict each other.
+void add_config(CLI::App& app, Common& common);
+
+/// Declares that `option` of a command, or where not empty its `value`, excludes each of `others`.
+void exclude(Common& common, CLI::App& command, const std::string& option, const std::string& value,
+             const std::vector<std::string>& others, const std::string& reason = "");
+/// Throws `UsageError` for options of the parsed subcommand that contradict each other.
+void check_exclusions(const Common& common);
 
 // An option's type name says what it takes, to --help, to --config and to the shells' completion:
 // one capital letter is a number; FILE, DIR and NAME=FILE are names of such; words separated by `|`

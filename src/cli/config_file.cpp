@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
+#include <map>
+
 #include "command.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/file.h"
@@ -26,7 +28,8 @@ class ConfigFile {
   }
 
   /// Checks every section, and gives the parsed subcommand the values that were not typed.
-  void apply(const CLI::App& app) const {
+  void apply(const CLI::App& app, Common& common) const {
+    std::map<CLI::Option*, Entry> entries;
     for (const auto& [name, node] : root_) {
       const CLI::App* command = find_command(app, std::string(name.str()));
       if (!node.is_table() && command != nullptr) {
@@ -42,16 +45,51 @@ class ConfigFile {
           refuse(value,
                  fmt::format("unknown key {} in [{}]", quote(key.str()), command->get_name()));
         }
-        const std::vector<std::string> words = read(*option, std::string(key.str()), value);
+        std::vector<std::string> words = read(*option, std::string(key.str()), value);
         if (!command->parsed() || option->count() > 0) continue;  // what was typed wins
-        for (const std::string& word : words) option->add_result(word);
+        if (!words.empty()) entries[option] = {std::move(words), &value};
       }
+    }
+    drop_excluded(common, entries);
+    for (const auto& [option, entry] : entries) {
+      for (const std::string& word : entry.words) option->add_result(word);
     }
   }
 
  private:
+  struct Entry {
+    std::vector<std::string> words;
+    const toml::node* node;
+  };
+
+  /// What was typed wins over its opposite, too.
+  void drop_excluded(Common& common, std::map<CLI::Option*, Entry>& entries) const {
+    const auto drop = [&](CLI::Option* option, const CLI::Option* typed) {
+      common.notes.push_back(fmt::format("{}:{}: {} is not used beside the typed {}",
+                                         printable(path_), line_of(*entries.at(option).node),
+                                         option->get_lnames().front(), typed->get_name()));
+      entries.erase(option);
+    };
+    const auto in_file = [&](const Exclusion& exclusion) {
+      const auto entry = entries.find(exclusion.option);
+      return entry != entries.end() && exclusion.applies(entry->second.words);
+    };
+    for (const Exclusion& exclusion : common.exclusions) {
+      if (exclusion.applies(exclusion.option->results()) && entries.contains(exclusion.other))
+        drop(exclusion.other, exclusion.option);
+      if (in_file(exclusion) && exclusion.other->count() > 0)
+        drop(exclusion.option, exclusion.other);
+    }
+    for (const Exclusion& exclusion : common.exclusions) {
+      if (in_file(exclusion) && entries.contains(exclusion.other))
+        refuse(*entries.at(exclusion.option).node, exclusion.message());
+    }
+  }
+
+  static toml::source_index line_of(const toml::node& node) { return node.source().begin.line; }
+
   [[noreturn]] void refuse(const toml::node& node, const std::string& message) const {
-    throw UsageError(fmt::format("{}:{}: {}", printable(path_), node.source().begin.line, message));
+    throw UsageError(fmt::format("{}:{}: {}", printable(path_), line_of(node), message));
   }
 
   static const CLI::App* find_command(const CLI::App& app, const std::string& name) {
@@ -91,14 +129,15 @@ class ConfigFile {
                         const toml::node& node) const {
     if (takes_number(option)) {
       if (!node.is_number()) refuse(node, key + ": expected a number");
-      return written(node);
+      return written(node, key);
     }
     if (!node.is_string()) refuse(node, key + ": expected a string");
     return node.as_string()->get();
   }
 
-  /// A number as it stands in the file: the option's own check then sees 1.0 and 1 apart.
-  std::string written(const toml::node& number) const {
+  /// A number as it stands in the file, without what TOML alone allows: the option's own check then
+  /// sees 1.0 and 1 apart.
+  std::string written(const toml::node& number, const std::string& key) const {
     const toml::source_position begin = number.source().begin;
     size_t start = 0;
     for (toml::source_index line = 1; line < begin.line; ++line)
@@ -110,7 +149,11 @@ class ConfigFile {
     for (toml::source_index column = 1; column < begin.column; ++column) {
       for (++start; start < text_.size() && continues();) ++start;
     }
-    return text_.substr(start, text_.find_first_of(" \t\r\n,]}#", start) - start);
+    std::string word = text_.substr(start, text_.find_first_of(" \t\r\n,]}#", start) - start);
+    if (word.find_first_not_of("0123456789.eE+-_") != std::string::npos)
+      refuse(number, fmt::format("{}: expected a decimal number, found {}", key, word));
+    std::erase(word, '_');
+    return word.substr(word.starts_with('+') ? 1 : 0);
   }
 
   std::string path_;
@@ -125,10 +168,11 @@ bool takes_number(const CLI::Option& option) {
   return type.size() == 1 && type[0] >= 'A' && type[0] <= 'Z';
 }
 
-void add_config(CLI::App& app) {
+void add_config(CLI::App& app, Common& common) {
   // CLI11 runs this before the subcommand's own options and before it looks for required ones.
   app.add_option_function<std::string>(
-         "--config", [&app](const std::string& path) { ConfigFile(path).apply(app); },
+         "--config",
+         [&app, &common](const std::string& path) { ConfigFile(path).apply(app, common); },
          "options from a TOML file: a section a subcommand, a key an option; what is typed wins")
       ->type_name("FILE");
 }

@@ -88,7 +88,8 @@ void add_demo(CLI::App& app, Common& common, Action& action) {
           .seeds = parse_integer("--seeds", words->seeds, 1, 1000),
           .device = words->device,
           .overwrite = words->overwrite};
-      if (!words->json.empty() && words->json != "-") {
+      if (command->count("--out") > 0) parse_path("--out", words->out);
+      if (command->count("--json") > 0 && parse_path("--json", words->json) != "-") {
         std::vector<std::filesystem::path> taken;
         if (!words->out.empty()) taken.emplace_back(words->out);
         check_text_file_target(words->json, taken);

@@ -60,10 +60,10 @@ void add_evaluate(CLI::App& app, Common& common, Action& action) {
   add_machine_options(*command, words->device, common);
   command->add_option("--json", words->json, "write JSON to FILE, or to standard output with -")
       ->type_name("FILE");
-  command->callback([words, &common, &action] {
-    action = [words, &common] {
+  command->callback([words, command, &common, &action] {
+    action = [words, command, &common] {
       const EvaluateOptions options = parse(*words);
-      if (!words->json.empty() && words->json != "-") {
+      if (command->count("--json") > 0 && parse_path("--json", words->json) != "-") {
         std::vector<std::filesystem::path> inputs = {options.model};
         for (const auto& [name, file] : options.data) inputs.push_back(file);
         check_text_file_target(words->json, inputs);

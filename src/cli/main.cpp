@@ -5,6 +5,7 @@
 #include <iostream>
 #include <new>
 #include <sstream>
+#include <string_view>
 
 #include "command.h"
 #include "sagesan/support/error.h"
@@ -48,7 +49,7 @@ int run(int argc, char** argv) {
     command->add_flag("-q,--quiet", common.quiet, "errors alone");
     command->add_flag("-v,--verbose", common.verbose, "say more: sanitize prints a line a tensor");
   }
-  add_config(app);
+  add_config(app, common);
   int first = 1;
   while (first < argc && argv[first][0] == '-')
     first += std::string(argv[first]) == "--config" ? 2 : 1;
@@ -63,8 +64,17 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    for (int i = first + 1; i < argc; ++i) {
+      const std::string_view word = argv[i];
+      if (word == "--config" || word.starts_with("--config=")) {
+        throw UsageError(fmt::format(
+            "--config goes before the subcommand: sagesan --config FILE {}", argv[first]));
+      }
+    }
     throw UsageError(std::string(error.what()) + " (see --help)");
   }
+  check_exclusions(common);
+  for (const std::string& note : common.notes) notice(common.quiet)(note);
   install_signal_handlers();
   action();
   std::cout.flush();

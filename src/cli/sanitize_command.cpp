@@ -25,31 +25,18 @@ struct Words {
 /// Whether the user named an option, whatever value it has now.
 using Given = std::function<bool(const std::string& option)>;
 
-void refuse_together(const Given& given, const std::string& option,
-                     const std::vector<std::string>& others) {
-  for (const std::string& other : others) {
-    if (given(option) && given(other))
-      throw UsageError(fmt::format("{} and {} cannot be given together", option, other));
-  }
-}
-
-Method parse_method(const Words& words, const Given& given) {
-  const Method method = parse_choice(
-      "--method", words.method,
-      {Method::kSage, Method::kRidge, Method::kNullspace, Method::kScale, Method::kRandom},
-      method_name);
-  const auto refuse = [&](const std::string& option, const std::string& reason) {
-    if (given(option))
-      throw UsageError(fmt::format("--method {} takes no {}: {}", words.method, option, reason));
+void add_exclusions(CLI::App& command, Common& common) {
+  const auto method = [&](Method value, const std::vector<std::string>& others,
+                          const std::string& reason) {
+    exclude(common, command, "--method", std::string(method_name(value)), others, reason);
   };
-  if (method == Method::kRidge) refuse("--energy", "it uses every direction");
-  if (method == Method::kNullspace) {
-    refuse("--strength", "it takes out all of the dominant subspace");
-    refuse("--target-bias", "it takes out all of the dominant subspace");
-  }
-  if (method == Method::kRandom)
-    refuse("--target-bias", "random directions give no closed form of the bias");
-  return method;
+  method(Method::kRidge, {"--energy"}, "it uses every direction");
+  method(Method::kNullspace, {"--strength", "--target-bias"},
+         "it takes out all of the dominant subspace");
+  method(Method::kRandom, {"--target-bias"}, "random directions give no closed form of the bias");
+  exclude(common, command, "--target-bias", "", {"--strength"});
+  exclude(common, command, "--moments", "",
+          {"--retain", "--retain-fields", "--max-length", "--max-tokens", "--token-cap"});
 }
 
 SanitizeOptions parse(const Words& words, const Given& given) {
@@ -59,13 +46,13 @@ SanitizeOptions parse(const Words& words, const Given& given) {
                           .out = parse_path("--out", words.out)};
   if (!given("--retain") && !given("--moments"))
     throw UsageError("--retain is required (or --moments; see --help)");
-  refuse_together(given, "--moments",
-                  {"--retain", "--retain-fields", "--max-length", "--max-tokens", "--token-cap"});
-  refuse_together(given, "--target-bias", {"--strength"});
   for (const std::string& file : words.retain)
     options.retain.push_back(parse_path("--retain", file));
   if (given("--moments")) options.moments = parse_path("--moments", words.moments);
-  options.method = parse_method(words, given);
+  options.method = parse_choice(
+      "--method", words.method,
+      {Method::kSage, Method::kRidge, Method::kNullspace, Method::kScale, Method::kRandom},
+      method_name);
   options.strength = parse_number("--strength", words.strength, 0, 1e12);
   if (given("--target-bias")) {
     options.target_bias = parse_number("--target-bias", words.target_bias, 0, 1);
@@ -92,7 +79,7 @@ SanitizeOptions parse(const Words& words, const Given& given) {
   options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
   options.max_tokens = parse_integer("--max-tokens", words.max_tokens, 0, kMost);
   options.device = words.device;
-  options.report = words.report;
+  if (given("--report")) options.report = parse_path("--report", words.report);
   options.overwrite = words.overwrite;
   options.dry_run = words.dry_run;
   return options;
@@ -213,6 +200,7 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
       ->type_name("FILE");
   command->add_flag("--dry-run", words->dry_run, "check everything and say what would be done");
   command->add_flag("--overwrite", words->overwrite, "replace an earlier output of sagesan");
+  add_exclusions(*command, common);
   command->callback([words, command, &common, &action] {
     action = [words, command, &common] {
       const auto given = [&](const std::string& option) { return command->count(option) > 0; };

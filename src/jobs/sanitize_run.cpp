@@ -44,6 +44,14 @@ void add_target(const SolveFigures& figures, double target, TensorReport& report
   report.rounding_bias = ratio(figures.responses[0].rounding, figures.responses[0].base);
 }
 
+/// The site, and whose activations were observed there.
+std::string origin_of(Site site, const SanitizeOptions& options) {
+  const std::filesystem::path& origin = !options.moments.empty()        ? options.moments
+                                        : options.unlearned_activations ? options.unlearned
+                                                                        : options.base;
+  return printable(origin.string()) + ": " + site.name();
+}
+
 /// The base's bytes as the new ones of `update` and, where there is one, of its `copy`.
 void copy_base(const Update& update, const StoredTensor& copy, CheckpointWriter& writer) {
   constexpr uint64_t kBlock = uint64_t{4} << 20;
@@ -193,7 +201,7 @@ void SanitizeRun::solve_without_moments() {
 const Subspace& SanitizeRun::decompose(Site site, const SecondMoment& moment,
                                        double reference_trace) {
   const double energy = options_.method == Method::kRidge ? 1 : options_.energy;
-  subspace_ = dominant_subspace(moment, energy, site.name(), reference_trace);
+  subspace_ = dominant_subspace(moment, energy, origin_of(site, options_), reference_trace);
   if (options_.method == Method::kRandom)
     subspace_ = with_random_directions(*std::move(subspace_), seed_of(site.name()));
   SiteReport& report = sites[site.name()];
@@ -237,7 +245,7 @@ void SanitizeRun::solve_with(Site site, const SiteMoment& moment, double referen
     subspace = &decompose(site, *second, reference_trace);
     rule = linear_rule(*subspace);
   } else if (site.is_norm()) {
-    rule = norm_rule(norm_energies(std::get<DiagonalMoment>(moment), site.name()));
+    rule = norm_rule(norm_energies(std::get<DiagonalMoment>(moment), origin_of(site, options_)));
   } else {
     const Tensor energies = embedding_energies(std::get<DiagonalMoment>(moment));
     if (site.kind == SiteKind::kEmbedding) row_energies_ = energies;
@@ -269,7 +277,7 @@ void SanitizeRun::run() {
       } catch (const Error& error) {
         // A decomposition that fails on a stranger's numbers is no bug of ours.
         if (error.code() != ExitCode::kInternal) throw;
-        throw InputError(inputs_.moments->path().string(), error.what());
+        throw Error(ExitCode::kBadInput, error.what());
       }
     }
     return;

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 
 #include "sagesan/support/error.h"
@@ -12,7 +14,8 @@ namespace sagesan {
 
 AtomicFile::AtomicFile(std::filesystem::path target)
     : target_(std::move(target)), partial_(target_) {
-  partial_ += fmt::format(".{}.partial", ::getpid());
+  static std::atomic<uint64_t> made = 0;  // two of one process may have one target
+  partial_ += fmt::format(".{}.{}.partial", ::getpid(), made++);
   ::unlink(partial_.c_str());  // of a killed run that had this number
 }
 

@@ -154,8 +154,9 @@ void check_outside(const std::filesystem::path& output,
   for (const std::filesystem::path& input : inputs) {
     const auto source = resolve(input);
     if (is_inside(target, source) || is_inside(source, target)) {
-      throw InputError(output.string(), fmt::format("the output must lie outside the input {}",
-                                                    printable(input.string())));
+      throw InputError(output.string(),
+                       fmt::format("must lie outside {}, which this run reads or writes",
+                                   printable(input.string())));
     }
   }
 }

@@ -192,6 +192,17 @@ TEST_F(BadValues, NanAheadOfAChangedNorm) {
   refuse(sanitize(), 3, {base().string(), "not finite"});
 }
 
+TEST_F(BadValues, ActivationsThatAreAllZeroNameTheCheckpointTheyCameFrom) {
+  make_pair();
+  TinyWeights weights = testing::base_weights({});
+  for (double& value : tensor_named(weights, "model.embed_tokens.weight").values) value = 0;
+  testing::write_checkpoint(base(), {}, weights);
+  refuse(sanitize({"--exclude", "embed|proj"}), 3,
+         {base().string() + ": ", "the normalized activations are all zero"});
+  refuse(sanitize({"--include", "q_proj"}), 3,
+         {base().string() + ": layers.0.attention_input: ", "no activation at all"});
+}
+
 TEST_F(BadValues, EvaluateNamesTheModel) {
   make_pair();
   put(base(), testing::base_weights({}), "model.layers.0.self_attn.o_proj.weight", kNan);

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "cli/cli_fixture.h"
+#include "cli/config_fixture.h"
 
 namespace sagesan {
 namespace {
@@ -14,24 +14,7 @@ using testing::Arguments;
 using testing::RunResult;
 using testing::write_file;
 
-class Config : public testing::CliTest {
- protected:
-  Config() { make_pair(); }
-  std::string file() const { return (root_ / "options.toml").string(); }
-  /// The options that every run needs, as a section.
-  std::string section(const std::string& more = "") const {
-    return "[sanitize]\nbase = '" + base().string() + "'\nunlearned = '" + unlearned().string() +
-           "'\nretain = ['" + retain().string() + "']\nout = '" + out().string() +
-           "'\ndevice = 'cpu'\nthreads = 1\n" + more;
-  }
-  Arguments with(const std::string& text, const Arguments& more = {"sanitize"}) const {
-    write_file(file(), text);
-    return testing::joined({"--config", file()}, more);
-  }
-  nlohmann::json options() const {
-    return nlohmann::json::parse(testing::read_file(out() / "sagesan_report.json"))["options"];
-  }
-};
+using Config = testing::ConfigTest;
 
 TEST_F(Config, GivesEveryOption) {
   write_file(root_ / "second.jsonl", testing::tiny_records(2, 10, 64));
@@ -55,6 +38,14 @@ TEST_F(Config, WhatIsTypedWins) {
   EXPECT_EQ(options()["strength"], 3);
   const auto report = nlohmann::json::parse(testing::read_file(out() / "sagesan_report.json"));
   EXPECT_EQ(report["tokens"], 20);
+}
+
+TEST_F(Config, GoesBeforeTheSubcommand) {
+  write_file(file(), section());
+  const std::string message = "--config goes before the subcommand: sagesan --config FILE sanitize";
+  refuse({"sanitize", "--config", file()}, 2, {message});
+  refuse(sanitize({"--config", file()}), 2, {message});
+  refuse(sanitize({"--config=" + file()}), 2, {message});
 }
 
 TEST_F(Config, AFlagThatIsFalse) {
@@ -103,13 +94,20 @@ TEST_F(Config, WrongTypes) {
 
 TEST_F(Config, NumbersAreCheckedAsWritten) {
   refuse(with(section("max-length = 1.0")), 2, {"--max-length: '1.0' is no whole number"});
-  refuse(with(section("max-length = 1_000")), 2, {"--max-length: '1_000' is no whole number"});
-  refuse(with(section("strength = nan")), 2, {"--strength: 'nan' is no number"});
-  refuse(with(section("strength = 0x10#")), 2, {"--strength: '0x10' is no number"});
+  for (const std::string word : {"nan", "-inf", "0x10", "0o17", "0b1"}) {
+    refuse(with(section("strength = " + word + "#")), 2,
+           {file() + ":8: strength: expected a decimal number, found " + word + "\n"});
+  }
   // After characters of several bytes on the same line.
   refuse(with("sanitize = { other = 'é', energy = 1.5, base = 'b', unlearned = 'u', retain = 'r', "
               "out = 'o' }\n"),
          2, {"--energy 1.5: expected 0 to 1"});
+}
+
+TEST_F(Config, NumbersAsTomlWritesThem) {
+  succeed(with(section("strength = +1_0.2_5e+0_1\nmax-length = +1_6\n"), {"sanitize", "-q"}));
+  EXPECT_EQ(options()["strength"], 102.5);
+  EXPECT_EQ(options()["max_length"], 16);
 }
 
 TEST_F(Config, BrokenToml) {

@@ -145,7 +145,7 @@ TEST_F(Moments, ExistingFilesAreReplacedOnlyWhenAskedAndOnlyMomentsFiles) {
   refuse(joined(again, {root_ / "precious.txt", "--overwrite"}), 3,
          {"precious.txt", "is no moments file of sagesan, so it is not replaced"});
   refuse(joined(again, {base() / "model.safetensors", "--overwrite"}), 3,
-         {"model.safetensors", "the output must lie outside the input"});
+         {"model.safetensors", "must lie outside "});
   refuse(joined(again, {root_ / "missing" / "m.safetensors"}), 4, {"no such directory"});
 }
 

@@ -50,12 +50,32 @@ TEST_F(ResourceFloor, RunsWithoutTheModule) {
 
 TEST_F(ResourceFloor, AJobNamesTheMissingModule) {
   make_pair();
-  const RunResult run = testing::run_program(sanitize(), nullptr, alone());
+  // Not even from the current directory, which is no place of the program's.
+  const std::string build = fs::path(SAGESAN_BINARY).parent_path();
+  ASSERT_TRUE(fs::exists(build + "/libsagesan_jobs.so"));
+  const auto enter_build = [&build] {
+    if (::chdir(build.c_str()) != 0) ::_exit(126);
+  };
+  const RunResult run = testing::run_program(sanitize(), enter_build, alone());
   EXPECT_EQ(run.code, 4);
   EXPECT_TRUE(run.err.starts_with("sagesan: error: libsagesan_jobs.so: cannot be loaded ("))
       << run.err;
   EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
   EXPECT_FALSE(fs::exists(out()));
+}
+
+TEST_F(ResourceFloor, ABugInAJobIsAnInternalError) {
+  make_pair();
+  fs::copy_file(SAGESAN_BROKEN_MODULE, root_ / "alone" / "libsagesan_jobs.so");
+  const RunResult run = testing::run_program(
+      {"inspect", "--base", base(), "--unlearned", unlearned()}, nullptr, alone());
+  EXPECT_EQ(run.code, 1);
+  EXPECT_EQ(run.err, "sagesan: error: internal error (a bug, please report it): what cannot be\n");
+  EXPECT_EQ(run.out, "");
+  const RunResult full =
+      testing::run_program({"evaluate", "--model", base(), "--data", "a=b"}, nullptr, alone());
+  EXPECT_EQ(full.code, 4);
+  EXPECT_EQ(full.err, "sagesan: error: out of memory\n");
 }
 
 /// The dynamic linker's own list of what was loaded, which also sees what the executable is linked

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "helpers/files.h"
+#include "sagesan/support/atomic_file.h"
 
 namespace sagesan {
 namespace {
@@ -146,6 +147,19 @@ TEST(ReplaceTextFile, ReplacesAndLeavesNothingElse) {
   replace_text_file(directory / "a", "two");
   EXPECT_EQ(testing::snapshot(directory.path()),
             (std::map<std::string, std::string>{{"a", "two"}}));
+}
+
+TEST(AtomicFile, TwoForOneTargetDoNotMeet) {
+  const TemporaryDirectory directory;
+  AtomicFile first(directory / "a");
+  write_text_file(first.path(), "first");
+  AtomicFile second(directory / "a");
+  write_text_file(second.path(), "second");
+  first.commit(true);
+  EXPECT_EQ(testing::read_file(directory / "a"), "first");
+  second.commit(true);
+  EXPECT_EQ(testing::snapshot(directory.path()),
+            (std::map<std::string, std::string>{{"a", "second"}}));
 }
 
 TEST(ReplaceTextFile, FailureLeavesNothing) {
