@@ -18,7 +18,7 @@ constexpr const char* kVersion = "1";
 constexpr int64_t kMostTokens = int64_t{1} << 50;
 
 std::map<std::string, std::string> to_metadata(const MomentsOrigin& origin) {
-  return {{"format", kFormat},
+  std::map<std::string, std::string> result = {{"format", kFormat},
           {"format_version", kVersion},
           {"base_identity", origin.base_identity},
           {"tokenizer_identity", origin.tokenizer_identity},
@@ -26,6 +26,8 @@ std::map<std::string, std::string> to_metadata(const MomentsOrigin& origin) {
           {"token_cap", fmt::format("{}", origin.token_cap)},  // the shortest text that reads back
           {"retain_fields", Json(origin.retain_fields).dump()},
           {"retain_files", to_json(origin.retain_files).dump()}};
+  if (!origin.model.empty()) result["model"] = origin.model;
+  return result;
 }
 
 /// Reads the metadata's texts, every one required.
@@ -79,6 +81,7 @@ MomentsOrigin read_origin(const SafetensorsFile& file) {
   for (const RetainFileReport& texts : origin.retain_files) {
     if (texts.tokens > kMostTokens) metadata.fail("retain_files", "too many tokens to be true");
   }
+  if (file.metadata().contains("model")) origin.model = metadata.text("model");
   const Json fields = metadata.json("retain_fields");
   if (!fields.is_array()) metadata.fail("retain_fields", "expected a list of texts");
   for (const Json& field : fields) {
@@ -121,6 +124,7 @@ std::string MomentsOrigin::difference(const MomentsOrigin& other) const {
   if (max_length != other.max_length) return "the maximum length";
   if (token_cap != other.token_cap) return "the token cap";
   if (retain_fields != other.retain_fields) return "the retain fields";
+  if (model != other.model) return "the model's description";
   return "";
 }
 

@@ -47,8 +47,8 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
     report.tokens = inputs.retain.batch.tokens();
     report.layers_run = ObservationPlan{.sites = plan.sites}.layers_to_run(inputs.model);
   }
-  report.family = inputs.model.family;
-  report.architecture = inputs.model.architecture;
+  report.family = inputs.map.family;
+  report.architecture = inputs.map.architecture;
   report.base_identity = updates.base_identity;
   report.unlearned_identity = updates.unlearned_identity;
   report.tensors_total = static_cast<int64_t>(updates.updates.size());
@@ -61,7 +61,7 @@ void give_plan_notices(const SanitizeInputs& inputs, const Plan& plan, const Not
     if (!tensor.parameter) {
       notice(fmt::format(
           "tensor {} changed but is no parameter that the {} family knows: copied as it is",
-          quote(tensor.name()), inputs.model.family));
+          quote(tensor.name()), inputs.map.family));
     }
   }
 }
@@ -101,7 +101,7 @@ void check_plan(const SanitizeOptions& options, const SanitizeInputs& inputs,
                      fmt::format("the moments were collected on another model than the {}",
                                  options.unlearned_activations ? "unlearned one" : "base"));
   }
-  const auto channels = model_sites(inputs.model);
+  const auto channels = parameter_sites(inputs.map.parameters);
   for (const Site& site : plan.sites) {
     const auto found = moments.sites().find(site.name());
     if (found == moments.sites().end()) {
@@ -137,7 +137,7 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
                      "the checkpoints are identical: nothing to sanitize");
   }
   const Plan plan =
-      make_plan(updates, inputs.model, options.other, NameFilter(options.include, options.exclude));
+      make_plan(updates, inputs.map, options.other, NameFilter(options.include, options.exclude));
   check_plan(options, inputs, updates, plan);
   SanitizeResult result{start_report(options, inputs, updates, plan), inputs.unlearned.bytes()};
   give_plan_notices(inputs, plan, notice);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "sagesan/activations/described_model.h"
 #include "sagesan/checkpoint/update_vector.h"
 #include "sagesan/jobs/device.h"
 #include "sagesan/jobs/preflight.h"
@@ -30,9 +31,9 @@ std::vector<std::filesystem::path> all_inputs(const SanitizeOptions& options) {
 }
 
 /// Two tensors of one parameter must agree, or one of them would be sanitized as what it is not.
-void check_tied_head(const ModelConfiguration& model, const Checkpoint& checkpoint) {
+void check_tied_head(const ModelMap& model, const Checkpoint& checkpoint) {
   const StoredTensor head = find_stored_tied_head(model, checkpoint);
-  const StoredTensor embedding = checkpoint.find(embedding_name(model));
+  const StoredTensor embedding = checkpoint.find(model.tied_embedding);
   if (!head || !embedding || same_bytes(head, embedding)) return;
   throw InputError(head.where(),
                    "differs from the embedding although tie_word_embeddings is true: "
@@ -76,10 +77,16 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
   const bool base = preflight.check([&] { inputs.base = Checkpoint::open(options.base); });
   const bool unlearned =
       preflight.check([&] { inputs.unlearned = Checkpoint::open(options.unlearned); });
+  if (!options.moments.empty())
+    preflight.check([&] { inputs.moments = std::make_unique<MomentsFile>(options.moments); });
+  const bool described = inputs.moments && !inputs.moments->origin().model.empty();
   // A missing directory is one problem, not two.
-  const bool model = std::filesystem::is_directory(options.base) &&
+  const bool model = !described && std::filesystem::is_directory(options.base) &&
                      preflight.check([&] { inputs.model = read_configuration(options.base); });
   if (base && model) preflight.check([&] { match_parameters(inputs.model, inputs.base); });
+  if (model) inputs.map = map_model(inputs.model);
+  if (described && base)
+    preflight.check([&] { inputs.map = read_described_model(*inputs.moments, inputs.base); });
   if (unlearned && model) {
     preflight.check([&] {
       inputs.unlearned_model = read_configuration(options.unlearned);
@@ -90,13 +97,9 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
   if (base && unlearned) {
     preflight.check([&] { pair_tensors(inputs.base, inputs.unlearned); });
   }
-  if (base && model) preflight.check([&] { check_tied_head(inputs.model, inputs.base); });
-  if (unlearned && model) preflight.check([&] { check_tied_head(inputs.model, inputs.unlearned); });
-  if (options.moments.empty()) {
-    read_retain(options, model, preflight, inputs);
-  } else {
-    preflight.check([&] { inputs.moments = std::make_unique<MomentsFile>(options.moments); });
-  }
+  if (base) preflight.check([&] { check_tied_head(inputs.map, inputs.base); });
+  if (unlearned) preflight.check([&] { check_tied_head(inputs.map, inputs.unlearned); });
+  if (options.moments.empty()) read_retain(options, model, preflight, inputs);
   preflight.check([&] {
     OutputDirectory::check(options.out, all_inputs(options), options.overwrite, kReportName);
     if (unlearned) check_space(options, inputs.unlearned.bytes());

@@ -76,20 +76,20 @@ SanitizeRun::SanitizeRun(const SanitizeOptions& options, const SanitizeInputs& i
       plan_(plan),
       writer_(writer),
       progress_(progress),
-      tied_head_(find_stored_tied_head(inputs.model, inputs.unlearned)) {}
+      tied_head_(find_stored_tied_head(inputs.map, inputs.unlearned)) {}
 
 void SanitizeRun::copy_unchanged() {
   double done = 0;
   for (const Update& update : updates_.updates) {
     const bool written_with_embedding = update.unlearned.info == tied_head_.info &&
-                                        updates_.find(embedding_name(inputs_.model))->changed;
+                                        updates_.find(inputs_.map.tied_embedding)->changed;
     if (!update.changed && !written_with_embedding) writer_.copy(update.unlearned);
     if (progress_) progress_("copy", ++done, static_cast<double>(updates_.updates.size()));
   }
 }
 
 StoredTensor SanitizeRun::twin(const Update& update) const {
-  return update.name == embedding_name(inputs_.model) ? tied_head_ : StoredTensor{};
+  return update.name == inputs_.map.tied_embedding ? tied_head_ : StoredTensor{};
 }
 
 TensorSink SanitizeRun::sink(const Update& update) {
@@ -222,10 +222,10 @@ void SanitizeRun::keep_unseen(Site site) {
 double SanitizeRun::expert_trace(Site site) {
   if (!site.is_expert()) return 0;
   const auto [found, fresh] = expert_traces_.try_emplace({site.layer, site.kind}, 0);
-  for (int64_t i = 0; i < inputs_.model.experts.count && fresh; ++i) {
+  for (int64_t i = 0; i < inputs_.map.experts && fresh; ++i) {
     const std::string name = Site{site.layer, site.kind, i}.name();
     found->second += std::get<SecondMoment>(inputs_.moments->read(name, at::kCPU)).trace() /
-                     static_cast<double>(inputs_.model.experts.count);
+                     static_cast<double>(inputs_.map.experts);
   }
   return found->second;
 }
@@ -248,7 +248,10 @@ void SanitizeRun::solve_with(Site site, const SiteMoment& moment, double referen
     rule = norm_rule(norm_energies(std::get<DiagonalMoment>(moment), origin_of(site, options_)));
   } else {
     const Tensor energies = embedding_energies(std::get<DiagonalMoment>(moment));
-    if (site.kind == SiteKind::kEmbedding) row_energies_ = energies;
+    if (!inputs_.map.tied_embedding.empty() &&
+        inputs_.map.parameters.at(inputs_.map.tied_embedding).site == site) {
+      row_energies_ = energies;
+    }
     rule = embedding_rule(energies);
   }
   for (const PlannedTensor& tensor : plan_.tensors) {
@@ -256,7 +259,7 @@ void SanitizeRun::solve_with(Site site, const SiteMoment& moment, double referen
     const ParameterKind kind = tensor.parameter->kind;
     if (kind == ParameterKind::kTiedEmbedding) {
       // Needs both moments; the head's comes last.
-      if (site.kind == SiteKind::kHeadInput)
+      if (tensor.parameter->head == site)
         solve(tensor, tied_embedding_rule(row_energies_, *subspace), subspace);
     } else if (tensor.site() == site && kind != ParameterKind::kBias) {
       solve(tensor, *rule, subspace);

@@ -58,6 +58,15 @@ class ParameterList {
     if (bias) add(name + ".bias", {ParameterKind::kBias, site, {out}});
   }
 
+  /// The matrices of all experts in one tensor.
+  void experts(const std::string& name, const Site& site, const std::vector<int64_t>& shape) {
+    Parameter& parameter = parameters[name_in_layer(name, site.layer)];
+    parameter.kind = ParameterKind::kLinear;
+    parameter.site = site;
+    parameter.experts = shape[0];
+    parameter.shape = shape;
+  }
+
   std::map<std::string, Parameter> parameters;
 
  private:
@@ -77,14 +86,9 @@ void add_experts(const ModelConfiguration& model, int64_t layer, ParameterList& 
     list.linear(names.expert_down, {layer, SiteKind::kExpertHidden, i}, hidden, inner, false);
   }
   if (!names.experts_gate_up.empty()) {
-    list.add(name_in_layer(names.experts_gate_up, layer), {.kind = ParameterKind::kLinear,
-                                                           .site = {layer, SiteKind::kExpertInput},
-                                                           .shape = {count, 2 * inner, hidden},
-                                                           .experts = count});
-    list.add(name_in_layer(names.experts_down, layer), {.kind = ParameterKind::kLinear,
-                                                        .site = {layer, SiteKind::kExpertHidden},
-                                                        .shape = {count, hidden, inner},
-                                                        .experts = count});
+    list.experts(names.experts_gate_up, {layer, SiteKind::kExpertInput},
+                 {count, 2 * inner, hidden});
+    list.experts(names.experts_down, {layer, SiteKind::kExpertHidden}, {count, hidden, inner});
   }
   if (shared == 0) return;
   list.linear(names.shared_gate, input, shared, hidden, false);
@@ -134,17 +138,21 @@ std::map<std::string, Parameter> model_parameters(const ModelConfiguration& mode
   const TensorNames& names = model.names();
   const int64_t hidden = model.hidden_size;
   ParameterList list(model);
-  list.add(embedding_name(model),
-           {model.tied_head ? ParameterKind::kTiedEmbedding : ParameterKind::kEmbedding,
-            {-1, SiteKind::kEmbedding},
-            {model.vocabulary, hidden}});
+  const Site head{model.layer_count(), SiteKind::kHeadInput};
+  Parameter embedding{.kind = ParameterKind::kEmbedding,
+                      .site = {-1, SiteKind::kEmbedding},
+                      .shape = {model.vocabulary, hidden}};
+  if (model.tied_head) {
+    embedding.kind = ParameterKind::kTiedEmbedding;
+    embedding.head = head;
+  }
+  list.add(embedding_name(model), embedding);
   if (model.positions > 0) {
     list.add(
         names.position_embedding + ".weight",
         {ParameterKind::kEmbedding, {-1, SiteKind::kPositionEmbedding}, {model.positions, hidden}});
   }
   for (int64_t layer = 0; layer < model.layer_count(); ++layer) add_layer(model, layer, list);
-  const Site head{model.layer_count(), SiteKind::kHeadInput};
   list.norm(names.final_norm, {model.layer_count(), SiteKind::kFinalNorm}, hidden);
   if (!model.tied_head)
     list.add(head_name(model), {ParameterKind::kLinear, head, {model.vocabulary, hidden}});
@@ -153,9 +161,21 @@ std::map<std::string, Parameter> model_parameters(const ModelConfiguration& mode
   return std::move(list.parameters);
 }
 
-std::map<Site, int64_t> model_sites(const ModelConfiguration& model) {
+ModelMap map_model(const ModelConfiguration& model) {
+  ModelMap map{.family = model.family,
+               .architecture = model.architecture,
+               .parameters = model_parameters(model),
+               .experts = model.experts.count};
+  if (model.tied_head) {
+    map.tied_embedding = embedding_name(model);
+    map.tied_head = head_name(model);
+  }
+  return map;
+}
+
+std::map<Site, int64_t> parameter_sites(const std::map<std::string, Parameter>& parameters) {
   std::map<Site, int64_t> result;
-  for (const auto& [name, parameter] : model_parameters(model)) {
+  for (const auto& [name, parameter] : parameters) {
     if (parameter.kind == ParameterKind::kBias) continue;
     // A linear module's input are its columns; a gain's and an embedding's are the rows.
     const bool linear = parameter.kind == ParameterKind::kLinear;
@@ -163,9 +183,13 @@ std::map<Site, int64_t> model_sites(const ModelConfiguration& model) {
         linear && !parameter.transposed ? parameter.shape.back() : parameter.shape.front();
     for (int64_t i = 0; i < std::max<int64_t>(1, parameter.experts); ++i)
       result[parameter.experts > 0 ? parameter.expert_site(i) : parameter.site] = channels;
+    if (parameter.head) result[*parameter.head] = parameter.shape.back();
   }
-  result[{model.layer_count(), SiteKind::kHeadInput}] = model.hidden_size;
   return result;
+}
+
+std::map<Site, int64_t> model_sites(const ModelConfiguration& model) {
+  return parameter_sites(model_parameters(model));
 }
 
 namespace {
@@ -187,8 +211,8 @@ void choose_layout(ModelConfiguration& model, const Checkpoint& checkpoint) {
 
 }  // namespace
 
-StoredTensor find_stored_tied_head(const ModelConfiguration& model, const Checkpoint& checkpoint) {
-  return model.tied_head ? checkpoint.find(head_name(model)) : StoredTensor{};
+StoredTensor find_stored_tied_head(const ModelMap& model, const Checkpoint& checkpoint) {
+  return model.tied_head.empty() ? StoredTensor{} : checkpoint.find(model.tied_head);
 }
 
 void match_parameters(ModelConfiguration& model, const Checkpoint& checkpoint) {

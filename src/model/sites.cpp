@@ -13,6 +13,10 @@ std::string_view kind_name(SiteKind kind) {
       return "embedding";
     case SiteKind::kPositionEmbedding:
       return "position_embedding";
+    case SiteKind::kOtherEmbedding:
+    case SiteKind::kOtherNorm:
+    case SiteKind::kOtherInput:
+      return "";  // named by their modules
     case SiteKind::kAttentionNorm:
       return "attention_norm";
     case SiteKind::kAttentionInput:
@@ -51,6 +55,7 @@ std::string_view kind_name(SiteKind kind) {
 }  // namespace
 
 std::string Site::name() const {
+  if (!module.empty()) return module;
   if (is_embedding() || kind == SiteKind::kFinalNorm || kind == SiteKind::kHeadInput)
     return std::string(kind_name(kind));
   if (is_expert()) return fmt::format("layers.{}.experts.{}.{}", layer, expert, kind_name(kind));
@@ -66,6 +71,7 @@ bool Site::is_norm() const {
     case SiteKind::kMlpNorm:
     case SiteKind::kMlpOutputNorm:
     case SiteKind::kFinalNorm:
+    case SiteKind::kOtherNorm:
       return true;
     default:
       return false;

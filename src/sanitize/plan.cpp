@@ -26,36 +26,34 @@ std::string PlannedTensor::name() const {
 namespace {
 
 /// What must be observed to solve `tensor`.
-void add_sites(const PlannedTensor& tensor, const ModelConfiguration& model,
-               std::set<Site>& sites) {
+void add_sites(const PlannedTensor& tensor, int64_t experts, std::set<Site>& sites) {
   const Parameter& parameter = *tensor.parameter;
   if (parameter.kind == ParameterKind::kBias) return;
   sites.insert(tensor.site());
-  if (parameter.kind == ParameterKind::kTiedEmbedding)
-    sites.insert({model.layer_count(), SiteKind::kHeadInput});
+  if (parameter.head) sites.insert(*parameter.head);
   // Energies are relative to the mean over the layer's experts, so all of them are needed.
   if (!parameter.site.is_expert()) return;
-  for (int64_t i = 0; i < model.experts.count; ++i) sites.insert(parameter.expert_site(i));
+  for (int64_t i = 0; i < experts; ++i) sites.insert(parameter.expert_site(i));
 }
 
 }  // namespace
 
-Plan make_plan(const UpdateVector& update_vector, const ModelConfiguration& model,
+Plan make_plan(const UpdateVector& update_vector, const ModelMap& model,
                OtherPolicy other, const NameFilter& filter) {
-  const auto parameters = model_parameters(model);
   Plan plan;
   for (const Update& update : update_vector.updates) {
     if (!update.changed) continue;
-    if (model.tied_head && update.name == head_name(model)) continue;  // written with the embedding
+    if (update.name == model.tied_head) continue;  // written with the embedding
     PlannedTensor tensor{.update = &update};
-    if (const auto found = parameters.find(update.name); found != parameters.end()) {
+    if (const auto found = model.parameters.find(update.name);
+        found != model.parameters.end()) {
       tensor.parameter = found->second;
       const ParameterKind kind = found->second.kind;
       if (!filter.selects(update.name)) {
         tensor.treatment = Treatment::kKeep;
       } else if (kind == ParameterKind::kLinear || other == OtherPolicy::kShrink) {
         tensor.treatment = Treatment::kSolve;
-        add_sites(tensor, model, plan.sites);
+        add_sites(tensor, model.experts, plan.sites);
       } else if (other == OtherPolicy::kBase) {
         tensor.treatment = Treatment::kBase;
       }

@@ -31,6 +31,8 @@ struct MomentsOrigin {
   double token_cap = 0;
   std::vector<std::string> retain_fields;
   std::vector<RetainFileReport> retain_files;
+  /// JSON that describes a model whose family is not known here (read_described_model); else empty.
+  std::string model;
 
   /// What differs from `other` and forbids a merge ("the base model"); empty where nothing does.
   std::string difference(const MomentsOrigin& other) const;

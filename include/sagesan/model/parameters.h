@@ -27,11 +27,11 @@ struct MatrixView {
 /// One tensor of the model: what it is and where its input is observed.
 struct Parameter {
   ParameterKind kind;
-  Site site;  ///< its input; a tied embedding's other input is the head's; of all experts' tensor,
-              ///< the first expert's
+  Site site;  ///< its input; of all experts' tensor, the first expert's
   std::vector<int64_t> shape;
   bool transposed = false;  ///< a linear module's weight stored `[in, out]`
   int64_t experts = 0;      ///< 0, or a tensor `[experts, out, in]` of linear modules
+  std::optional<Site> head = {};  ///< a tied embedding's other input
 
   /// The site that the rows of expert `index` read.
   Site expert_site(int64_t index) const { return {site.layer, site.kind, index}; }
@@ -49,16 +49,29 @@ std::map<std::string, Parameter> model_parameters(const ModelConfiguration& mode
 /// own beside it.
 Site mlp_input_site(const ModelConfiguration& model, int64_t layer);
 
-/// Every site of the model and the number of its channels (rows of the vocabulary for the
-/// embedding).
+/// Every site of the model, as `parameter_sites`.
 std::map<Site, int64_t> model_sites(const ModelConfiguration& model);
+
+/// What the plan and the solver need to know of a model; no forward pass can be made from it.
+struct ModelMap {
+  std::string family, architecture;
+  std::map<std::string, Parameter> parameters;
+  /// Where the head is tied to the embedding: that one's name, and the name under which some files
+  /// store the head too. Else empty.
+  std::string tied_embedding, tied_head;
+  int64_t experts = 0;  ///< of a layer that has any
+};
+ModelMap map_model(const ModelConfiguration& model);
+
+/// Every site at which these parameters read and the number of its channels (rows of an embedding).
+std::map<Site, int64_t> parameter_sites(const std::map<std::string, Parameter>& parameters);
 
 /// "model.embed_tokens.weight", "lm_head.weight": the names in the layout at hand.
 std::string embedding_name(const ModelConfiguration& model);
 std::string head_name(const ModelConfiguration& model);
 
 /// The head that some files store although it is tied to the embedding; empty where there is none.
-StoredTensor find_stored_tied_head(const ModelConfiguration& model, const Checkpoint& checkpoint);
+StoredTensor find_stored_tied_head(const ModelMap& model, const Checkpoint& checkpoint);
 
 /// Chooses among the family's layouts the one whose tensors `checkpoint` has. Throws `InputError`
 /// for the first tensor that the nearest layout asks for and the checkpoint lacks, or holds in

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <compare>
+#include <compare>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 namespace sagesan {
 
@@ -11,6 +13,9 @@ namespace sagesan {
 enum class SiteKind {
   kEmbedding,            ///< token counts
   kPositionEmbedding,    ///< position counts
+  kOtherEmbedding,       ///< of a model that a moments file describes: row counts,
+  kOtherNorm,            ///< what is normalized, before the gain,
+  kOtherInput,           ///< or read by linear modules
   kAttentionNorm,        ///< normalized hidden states before the gain
   kAttentionInput,       ///< read by q, k and v
   kQueryNorm,            ///< normalized queries before the gain
@@ -34,6 +39,12 @@ struct Site {
   int64_t layer = 0;
   SiteKind kind = SiteKind::kEmbedding;
   int64_t expert = 0;  ///< of the two expert kinds
+  std::string module;  ///< of the three other kinds: the name
+
+  Site() = default;
+  Site(int64_t of_layer, SiteKind of_kind, int64_t of_expert = 0)
+      : layer(of_layer), kind(of_kind), expert(of_expert) {}
+  Site(SiteKind of_kind, std::string of_module) : kind(of_kind), module(std::move(of_module)) {}
 
   auto operator<=>(const Site&) const = default;
   /// "layers.3.mlp_input", "layers.3.experts.5.input", "head_input": the name in reports and
@@ -42,7 +53,8 @@ struct Site {
   /// Whether what is observed there is normalized hidden states, of which only squares are summed.
   bool is_norm() const;
   bool is_embedding() const {
-    return kind == SiteKind::kEmbedding || kind == SiteKind::kPositionEmbedding;
+    return kind == SiteKind::kEmbedding || kind == SiteKind::kPositionEmbedding ||
+           kind == SiteKind::kOtherEmbedding;
   }
   bool is_expert() const {
     return kind == SiteKind::kExpertInput || kind == SiteKind::kExpertHidden;

@@ -1,0 +1,84 @@
+#include "sagesan/activations/described_model.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+namespace {
+
+constexpr ParameterKind kKinds[] = {ParameterKind::kLinear, ParameterKind::kBias,
+                                    ParameterKind::kNorm, ParameterKind::kEmbedding,
+                                    ParameterKind::kTiedEmbedding};
+
+ParameterKind read_kind(const JsonObject& entry) {
+  const std::string name = entry.string("kind");
+  for (const ParameterKind kind : kKinds) {
+    if (name == parameter_kind_name(kind)) return kind;
+  }
+  entry.fail("kind", quote(name) + " is no kind of parameter");
+}
+
+Site read_site(const JsonObject& entry, std::string_view key, SiteKind kind,
+               const MomentsFile& moments) {
+  const std::string name = entry.string(key);
+  const auto found = moments.sites().find(name);
+  const Site site(kind, name);
+  if (found == moments.sites().end() || found->second.diagonal != site.is_diagonal())
+    entry.fail(key, fmt::format("the file has no such moment of site {}", quote(name)));
+  return site;
+}
+
+Parameter read_parameter(const JsonObject& entry, const StoredTensor& stored,
+                         const MomentsFile& moments) {
+  Parameter parameter{.kind = read_kind(entry),
+                      .shape = stored.info->shape,
+                      .transposed = entry.boolean_or("transposed", false)};
+  const ParameterKind kind = parameter.kind;
+  const bool matrix = kind != ParameterKind::kBias && kind != ParameterKind::kNorm;
+  if (parameter.shape.size() != (matrix ? 2 : 1) || !is_computable(stored.info->dtype)) {
+    throw InputError(stored.where(),
+                     fmt::format("{} {} cannot be a {}", dtype_name(stored.info->dtype),
+                                 shape_text(parameter.shape), parameter_kind_name(kind)));
+  }
+  if (kind == ParameterKind::kLinear) {
+    parameter.site = read_site(entry, "site", SiteKind::kOtherInput, moments);
+  } else if (kind == ParameterKind::kNorm) {
+    parameter.site = read_site(entry, "site", SiteKind::kOtherNorm, moments);
+  } else if (kind != ParameterKind::kBias) {
+    parameter.site = read_site(entry, "site", SiteKind::kOtherEmbedding, moments);
+  }
+  if (kind == ParameterKind::kTiedEmbedding)
+    parameter.head = read_site(entry, "head", SiteKind::kOtherInput, moments);
+  return parameter;
+}
+
+}  // namespace
+
+ModelMap read_described_model(const MomentsFile& moments, const Checkpoint& base) {
+  const std::string where = moments.path().string() + ": __metadata__ 'model'";
+  const Json json = parse_json(moments.origin().model, where);
+  const JsonObject object(json, where);
+  ModelMap map{.family = "described", .architecture = object.string("architecture")};
+  const Json& parameters = object.require("parameters");
+  const JsonObject checked(parameters, where + ": 'parameters'");
+  for (const auto& [name, value] : parameters.items()) {
+    const JsonObject entry(value, checked.where() + ": " + quote(name));
+    const StoredTensor stored = base.find(name);
+    if (!stored) {
+      throw InputError(base.directory().string(),
+                       fmt::format("tensor {} is missing, which {} describes", quote(name),
+                                   printable(moments.path().string())));
+    }
+    map.parameters[name] = read_parameter(entry, stored, moments);
+    if (map.parameters[name].kind != ParameterKind::kTiedEmbedding) continue;
+    if (!map.tied_embedding.empty()) entry.fail("kind", "a second tied embedding");
+    map.tied_embedding = name;
+    map.tied_head = object.string("tied_head");
+  }
+  return map;
+}
+
+}  // namespace sagesan
