@@ -25,6 +25,7 @@ std::map<std::string, std::string> to_metadata(const MomentsOrigin& origin) {
           {"max_length", std::to_string(origin.max_length)},
           {"token_cap", fmt::format("{}", origin.token_cap)},  // the shortest text that reads back
           {"retain_fields", Json(origin.retain_fields).dump()},
+          {"retain_template", origin.retain_template},
           {"retain_files", to_json(origin.retain_files).dump()}};
 }
 
@@ -79,6 +80,9 @@ MomentsOrigin read_origin(const SafetensorsFile& file) {
   for (const RetainFileReport& texts : origin.retain_files) {
     if (texts.tokens > kMostTokens) metadata.fail("retain_files", "too many tokens to be true");
   }
+  // Files from before there were templates were made without one.
+  if (const auto chat = file.metadata().find("retain_template"); chat != file.metadata().end())
+    origin.retain_template = chat->second;
   const Json fields = metadata.json("retain_fields");
   if (!fields.is_array()) metadata.fail("retain_fields", "expected a list of texts");
   for (const Json& field : fields) {
@@ -122,6 +126,7 @@ std::string MomentsOrigin::difference(const MomentsOrigin& other) const {
   if (max_length != other.max_length) return "the maximum length";
   if (token_cap != other.token_cap) return "the token cap";
   if (retain_fields != other.retain_fields) return "the retain fields";
+  if (retain_template != other.retain_template) return "the retain template";
   return "";
 }
 

@@ -17,7 +17,8 @@ struct Words {
   std::vector<std::string> retain, include, exclude;
   std::string method = "sage", strength = "1", target_bias, carrier_gain = "1", energy = "0.95";
   std::string other = "shrink", activations = "base", token_cap = "0";
-  std::string fields, max_length = "512", max_tokens = "0";
+  RenderingWords rendering;
+  std::string max_length = "512", max_tokens = "0";
   std::string device = "auto", report;
   bool dry_run = false, overwrite = false;
 };
@@ -60,7 +61,8 @@ SanitizeOptions parse(const Words& words, const Given& given) {
   if (!given("--retain") && !given("--moments"))
     throw UsageError("--retain is required (or --moments; see --help)");
   refuse_together(given, "--moments",
-                  {"--retain", "--retain-fields", "--max-length", "--max-tokens", "--token-cap"});
+                  {"--retain", "--retain-fields", "--retain-template", "--chat-template",
+                   "--max-length", "--max-tokens", "--token-cap"});
   refuse_together(given, "--target-bias", {"--strength"});
   for (const std::string& file : words.retain)
     options.retain.push_back(parse_path("--retain", file));
@@ -88,7 +90,7 @@ SanitizeOptions parse(const Words& words, const Given& given) {
       parse_choice<std::string_view>("--activations", words.activations, {"base", "unlearned"},
                                      [](std::string_view name) { return name; }) == "unlearned";
   options.token_cap = parse_number("--token-cap", words.token_cap, 0, 1e12);
-  options.retain_fields = split_list("--retain-fields", words.fields);
+  options.rendering = parse_rendering(words.rendering);
   options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
   options.max_tokens = parse_integer("--max-tokens", words.max_tokens, 0, kMost);
   options.device = words.device;
@@ -200,7 +202,7 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
   add_list(*command, "--exclude", words->exclude,
            "leave tensors as they are in whose name this expression is found; repeatable")
       ->type_name("REGEX");
-  add_text_options(*command, words->fields, words->max_length);
+  add_text_options(*command, words->rendering, words->max_length);
   add_max_tokens(*command, words->max_tokens);
   command
       ->add_option("--activations", words->activations,

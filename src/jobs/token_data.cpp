@@ -16,7 +16,7 @@ TokenData read_token_data(const std::vector<std::filesystem::path>& files,
   };
   for (const std::filesystem::path& path : files) {
     RetainFileReport report{.name = printable(path.filename().string()), .hash = hash_file(path)};
-    for (const Record& record : read_records(path, {.fields = options.fields})) {
+    for (const Record& record : read_records(path, options.records)) {
       if (full()) {
         ++report.left_out;
         continue;
@@ -43,6 +43,17 @@ TokenData read_token_data(const std::vector<std::filesystem::path>& files,
     data.files.push_back(std::move(report));
   }
   return data;
+}
+
+RecordOptions make_record_options(const Rendering& rendering, const std::filesystem::path& model,
+                                  const std::optional<Tokenizer>& tokenizer) {
+  return {.fields = rendering.fields, .chat = find_template(rendering, model, tokenizer)};
+}
+
+void give_template_notice(const Rendering& rendering, const std::optional<ChatTemplate>& chat,
+                          const std::function<void(const std::string&)>& notice) {
+  if (!rendering.of_model || !chat) return;
+  notice("the model's chat template is rendered as --retain-template " + chat->name);
 }
 
 void give_notices(const std::vector<RetainFileReport>& files,

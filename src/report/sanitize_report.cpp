@@ -48,7 +48,9 @@ Json options_json(const ReportOptions& options) {
           {"activations", options.activations},
           {"token_cap", options.token_cap},
           {"max_length", options.max_length},
-          {"retain_fields", options.retain_fields}};
+          {"retain_fields", options.retain_fields},
+          {"retain_template",
+           options.retain_template.empty() ? Json(nullptr) : Json(options.retain_template)}};
 }
 
 Json summary_json(const SanitizeReport& report) {

@@ -104,6 +104,7 @@ std::vector<Record> read_array(const Json& array, const RecordOptions& options,
     if (!options.fields.empty()) {
       throw InputError(where, "a text without fields; leave --retain-fields out");
     }
+    if (options.chat) refuse_text(*options.chat, where);
     Record record;
     record.text = element.get<std::string>();
     record.where = where;
@@ -136,6 +137,7 @@ std::vector<Record> read_plain_text(const std::vector<Line>& lines, const Record
   if (!options.fields.empty()) {
     throw InputError(file, "plain text has no fields; leave --retain-fields out");
   }
+  if (options.chat) refuse_text(*options.chat, file);
   std::vector<Record> records;
   bool open = false;  // whether the last record goes on
   for (const Line& line : lines) {
@@ -190,9 +192,18 @@ EncodedText encode_record(const Tokenizer* tokenizer, const Record& record, size
       throw InputError(record.where,
                        "a text, but the model has no tokenizer.json; give records of 'input_ids'");
     }
-    result.ids = tokenizer->encode(record.text);
+    const auto encode = [&](const std::string& text) {
+      return record.own_special_tokens ? tokenizer->encode(text) : tokenizer->encode_plain(text);
+    };
+    result.ids = encode(record.text);
+    if (!record.end.empty()) {
+      const std::vector<int64_t> end = tokenizer->encode_plain(record.end);
+      if (end.size() != 1)
+        throw InputError(record.where, "the tokenizer has no token " + quote(record.end));
+      if (result.ids.empty() || result.ids.back() != end[0]) result.ids.push_back(end[0]);
+    }
     if (record.has_answer) {
-      const std::vector<int64_t> prompt = tokenizer->encode(record.prompt);
+      const std::vector<int64_t> prompt = encode(record.prompt);
       const auto [end, ignored] =
           std::mismatch(result.ids.begin(), result.ids.end(), prompt.begin(), prompt.end());
       result.answer_start = static_cast<size_t>(end - result.ids.begin());

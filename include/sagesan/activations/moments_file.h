@@ -28,6 +28,7 @@ struct MomentsOrigin {
   int64_t max_length = 0;
   double token_cap = 0;
   std::vector<std::string> retain_fields;
+  std::string retain_template;  ///< identity of the chat template; empty: none
   std::vector<RetainFileReport> retain_files;
 
   /// What differs from `other` and forbids a merge ("the base model"); empty where nothing does.

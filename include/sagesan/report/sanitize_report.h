@@ -55,6 +55,7 @@ struct ReportOptions {
   double token_cap = 0;
   int64_t max_length = 512;
   std::vector<std::string> retain_fields;
+  std::string retain_template;  ///< identity of the chat template; empty: none
 };
 
 /// The figures of the whole run.
