@@ -26,6 +26,7 @@ std::map<std::string, std::string> to_metadata(const MomentsOrigin& origin) {
           {"token_cap", fmt::format("{}", origin.token_cap)},  // the shortest text that reads back
           {"retain_fields", Json(origin.retain_fields).dump()},
           {"retain_template", origin.retain_template},
+          {"long_texts", origin.split_long_texts ? "split" : "cut"},
           {"retain_files", to_json(origin.retain_files).dump()}};
 }
 
@@ -80,9 +81,11 @@ MomentsOrigin read_origin(const SafetensorsFile& file) {
   for (const RetainFileReport& texts : origin.retain_files) {
     if (texts.tokens > kMostTokens) metadata.fail("retain_files", "too many tokens to be true");
   }
-  // Files from before there were templates were made without one.
+  // Files from before there were templates were made without one, and their long texts were cut.
   if (const auto chat = file.metadata().find("retain_template"); chat != file.metadata().end())
     origin.retain_template = chat->second;
+  if (const auto way = file.metadata().find("long_texts"); way != file.metadata().end())
+    origin.split_long_texts = way->second == "split";
   const Json fields = metadata.json("retain_fields");
   if (!fields.is_array()) metadata.fail("retain_fields", "expected a list of texts");
   for (const Json& field : fields) {
@@ -127,6 +130,7 @@ std::string MomentsOrigin::difference(const MomentsOrigin& other) const {
   if (token_cap != other.token_cap) return "the token cap";
   if (retain_fields != other.retain_fields) return "the retain fields";
   if (retain_template != other.retain_template) return "the retain template";
+  if (split_long_texts != other.split_long_texts) return "the way with long texts";
   return "";
 }
 

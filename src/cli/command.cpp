@@ -89,10 +89,16 @@ void add_text_options(CLI::App& command, RenderingWords& rendering, std::string&
                    "the --retain-template that renders as the model's own chat template, where "
                    "that is a known one");
   command
-      .add_option("--max-length", max_length,
-                  max_length.empty() ? "tokens of one text; not cut where absent"
-                                     : "tokens of one text; longer ones are cut")
+      .add_option(
+          "--max-length", max_length,
+          max_length.empty() ? "tokens of one text; no limit where absent" : "tokens of one text")
       ->type_name("N")
+      ->capture_default_str();
+  command
+      .add_option("--long-texts", rendering.long_texts,
+                  "what becomes of longer texts: cut, or split into pieces of --max-length; an "
+                  "answer is always cut")
+      ->type_name("cut|split")
       ->capture_default_str();
 }
 
@@ -100,6 +106,9 @@ Rendering parse_rendering(const RenderingWords& words) {
   Rendering rendering{.fields = split_list("--retain-fields", words.fields),
                       .chat_template = words.chat_template,
                       .of_model = words.of_model};
+  rendering.split_long_texts =
+      parse_choice<std::string_view>("--long-texts", words.long_texts, {"cut", "split"},
+                                     [](std::string_view name) { return name; }) == "split";
   check_rendering(rendering);
   return rendering;
 }

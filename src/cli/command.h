@@ -82,11 +82,11 @@ std::vector<std::string> split_list(const std::string& option, const std::string
 void add_pair_options(CLI::App& command, std::string& base, std::string& unlearned);
 /// How a record becomes text, as typed.
 struct RenderingWords {
-  std::string fields, chat_template;
+  std::string fields, chat_template, long_texts = "cut";
   bool of_model = false;
 };
-/// --retain-fields, --retain-template, --chat-template and --max-length; the last one's default is
-/// what `max_length` holds.
+/// --retain-fields, --retain-template, --chat-template, --max-length and --long-texts; the default
+/// of --max-length is what `max_length` holds.
 void add_text_options(CLI::App& command, RenderingWords& rendering, std::string& max_length);
 Rendering parse_rendering(const RenderingWords& words);
 /// --max-tokens and --token-cap, where moments are collected.

@@ -62,7 +62,7 @@ SanitizeOptions parse(const Words& words, const Given& given) {
     throw UsageError("--retain is required (or --moments; see --help)");
   refuse_together(given, "--moments",
                   {"--retain", "--retain-fields", "--retain-template", "--chat-template",
-                   "--max-length", "--max-tokens", "--token-cap"});
+                   "--max-length", "--long-texts", "--max-tokens", "--token-cap"});
   refuse_together(given, "--target-bias", {"--strength"});
   for (const std::string& file : words.retain)
     options.retain.push_back(parse_path("--retain", file));

@@ -47,11 +47,12 @@ void add_tokenize(CLI::App& app, Common& common, Action& action) {
       double done = 0;
       for (const Record& record : records) {
         progress("tokenize", done++, static_cast<double>(records.size()));
-        const EncodedText text =
-            encode_record(tokenizer ? &*tokenizer : nullptr, record, max_length);
-        Json line = {{"ids", text.ids}};
-        if (text.answer_start > 0) line["answer_start"] = text.answer_start;
-        std::cout << line.dump() << "\n";
+        for (const EncodedText& text : encode_pieces(tokenizer ? &*tokenizer : nullptr, record,
+                                                     max_length, rendering.split_long_texts)) {
+          Json line = {{"ids", text.ids}};
+          if (text.answer_start > 0) line["answer_start"] = text.answer_start;
+          std::cout << line.dump() << "\n";
+        }
       }
     };
   });

@@ -53,6 +53,7 @@ MomentsSummary collect(const CollectOptions& options, const Progress& progress,
       .token_cap = options.token_cap,
       .retain_fields = records.fields,
       .retain_template = records.chat ? records.chat->identity() : "",
+      .split_long_texts = records.split_long_texts,
       .retain_files = texts.files};
   ObservationPlan plan{.token_cap = options.token_cap};
   std::map<std::string, MomentShape> shapes;

@@ -33,7 +33,8 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
                     .token_cap = options.token_cap,
                     .max_length = options.max_length,
                     .retain_fields = options.rendering.fields,
-                    .retain_template = inputs.chat ? inputs.chat->identity() : ""};
+                    .retain_template = inputs.chat ? inputs.chat->identity() : "",
+                    .split_long_texts = options.rendering.split_long_texts};
   if (!options.target_bias && options.method != Method::kNullspace)
     report.options.strength = options.strength;
   if (inputs.moments) {
@@ -42,6 +43,7 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
     report.options.max_length = origin.max_length;
     report.options.retain_fields = origin.retain_fields;
     report.options.retain_template = origin.retain_template;
+    report.options.split_long_texts = origin.split_long_texts;
     report.retain_files = origin.retain_files;
     report.tokens = origin.tokens();
   } else {

@@ -179,12 +179,6 @@ std::string recognize_format(std::string_view first_bytes) {
       {"\x80\x02", "a PyTorch pickle (save it as safetensors)"},
       {"\x89HDF", "an HDF5 file (convert it to safetensors)"},
       {"\x1F\x8B", "gzip-compressed (unpack it first)"},
-      {"PAR1",
-       "a Parquet file (write it as JSONL: in Python pandas.read_parquet(FILE).to_json(OUT, "
-       "orient='records', lines=True))"},
-      {"ARROW1", "an Arrow file (write it as JSONL: in Python datasets.Dataset.to_json)"},
-      {"\xFF\xFF\xFF\xFF",
-       "an Arrow stream (write it as JSONL: in Python datasets.Dataset.to_json)"},
       {"<!DOCTYPE", "an HTML page (the download failed)"},
       {"<!doctype", "an HTML page (the download failed)"},
       {"<html", "an HTML page (the download failed)"},

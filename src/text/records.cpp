@@ -51,8 +51,24 @@ void check_options(const RecordOptions& options) {
   }
 }
 
+/// The formats in which data sets are published for programs; only the user can turn them into
+/// text.
+void refuse_columns(std::string_view text, const std::string& file) {
+  const std::pair<std::string_view, const char*> formats[] = {
+      {"PAR1",
+       "a Parquet file; write it as JSONL, in Python pandas.read_parquet(FILE).to_json(OUT, "
+       "orient='records', lines=True)"},
+      {"ARROW1", "an Arrow file; write it as JSONL, in Python datasets.Dataset.to_json"},
+      {"\xFF\xFF\xFF\xFF",
+       "an Arrow stream; write it as JSONL, in Python datasets.Dataset.to_json"}};
+  for (const auto& [prefix, name] : formats) {
+    if (text.starts_with(prefix)) throw InputError(file, name);
+  }
+}
+
 void check_content(std::string_view text, const std::string& file) {
   if (text.empty()) throw InputError(file, "empty");
+  refuse_columns(text, file);
   if (const std::string format = recognize_format(text); !format.empty()) {
     throw InputError(file, "expected JSONL, JSON or plain text, found " + format);
   }
@@ -180,39 +196,6 @@ std::vector<Record> read_records(const std::filesystem::path& file, const Record
     return read_lines(lines, options, name);
   }
   return read_plain_text(lines, options, name);
-}
-
-EncodedText encode_record(const Tokenizer* tokenizer, const Record& record, size_t max_length) {
-  SAGESAN_ASSERT(max_length > 0);
-  EncodedText result;
-  if (record.input_ids) {
-    result.ids = *record.input_ids;
-  } else {
-    if (tokenizer == nullptr) {
-      throw InputError(record.where,
-                       "a text, but the model has no tokenizer.json; give records of 'input_ids'");
-    }
-    const auto encode = [&](const std::string& text) {
-      return record.own_special_tokens ? tokenizer->encode(text) : tokenizer->encode_plain(text);
-    };
-    result.ids = encode(record.text);
-    if (!record.end.empty()) {
-      const std::vector<int64_t> end = tokenizer->encode_plain(record.end);
-      if (end.size() != 1)
-        throw InputError(record.where, "the tokenizer has no token " + quote(record.end));
-      if (result.ids.empty() || result.ids.back() != end[0]) result.ids.push_back(end[0]);
-    }
-    if (record.has_answer) {
-      const std::vector<int64_t> prompt = encode(record.prompt);
-      const auto [end, ignored] =
-          std::mismatch(result.ids.begin(), result.ids.end(), prompt.begin(), prompt.end());
-      result.answer_start = static_cast<size_t>(end - result.ids.begin());
-    }
-  }
-  result.cut = result.ids.size() > max_length;
-  if (result.cut) result.ids.resize(max_length);
-  result.answer_start = std::min(result.answer_start, result.ids.size());
-  return result;
 }
 
 }  // namespace sagesan

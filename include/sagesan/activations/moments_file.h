@@ -29,6 +29,7 @@ struct MomentsOrigin {
   double token_cap = 0;
   std::vector<std::string> retain_fields;
   std::string retain_template;  ///< identity of the chat template; empty: none
+  bool split_long_texts = false;
   std::vector<RetainFileReport> retain_files;
 
   /// What differs from `other` and forbids a merge ("the base model"); empty where nothing does.

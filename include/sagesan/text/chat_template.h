@@ -78,6 +78,7 @@ struct Rendering {
   std::vector<std::string> fields;  ///< --retain-fields
   std::string chat_template;        ///< --retain-template: a name or a file; empty: none
   bool of_model = false;            ///< --chat-template: the model's own
+  bool split_long_texts = false;    ///< --long-texts split
 };
 
 /// Throws `UsageError` for options that exclude each other.

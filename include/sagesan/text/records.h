@@ -37,6 +37,8 @@ struct RecordOptions {
   /// --retain-template and --chat-template: how questions with answers and conversations become
   /// text.
   std::optional<ChatTemplate> chat;
+  /// --long-texts: whether texts beyond the maximum length go on in further pieces.
+  bool split_long_texts = false;
 };
 
 /// Reads a file of records; what it is, is decided by its content, never by its name:
@@ -64,6 +66,9 @@ struct EncodedText {
   size_t answer_start = 0;
   /// Whether ids beyond the maximum length were left out.
   bool cut = false;
+
+  /// Keeps the first `length` ids.
+  void shorten(size_t length);
 };
 
 /// Encodes `record` with the special tokens that it asks for and keeps the first `max_length` ids
@@ -71,5 +76,12 @@ struct EncodedText {
 /// and of the whole text. `tokenizer` may be null where every record brings its `input_ids`; throws
 /// `InputError` where it is needed.
 EncodedText encode_record(const Tokenizer* tokenizer, const Record& record, size_t max_length);
+
+/// The same, but with `split` without loss: a text longer than `max_length` ids becomes several,
+/// each between the special tokens that the tokenizer adds to a text. A record with turns is cut as
+/// ever: without its question an answer is another text. Throws `InputError` where `max_length`
+/// leaves no room.
+std::vector<EncodedText> encode_pieces(const Tokenizer* tokenizer, const Record& record,
+                                       size_t max_length, bool split);
 
 }  // namespace sagesan
