@@ -76,6 +76,8 @@ std::vector<Message> read_messages(const Json& object, const std::string& where)
   std::vector<Message> messages;
   for (const Json& entry : list) {
     const JsonObject message(entry, fmt::format("{}: message {}", where, messages.size() + 1));
+    if (message.find("tool_calls") != nullptr)
+      message.fail("tool_calls", "calls of tools are not rendered");
     messages.push_back({message.string("role"), message.string("content")});
   }
   return messages;

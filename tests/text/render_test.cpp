@@ -72,6 +72,8 @@ TEST(RenderedRecords, WithoutTurnsAreRefused) {
   refuse("{\"messages\":[]}", ":1: field 'messages': expected a list");
   refuse("{\"messages\":[1]}", ":1: message 1");
   refuse("{\"messages\":[{\"role\":\"user\"}]}", ":1: message 1: key 'content'");
+  refuse(R"({"messages":[{"role":"assistant","content":"","tool_calls":[{}]}]})",
+         ":1: message 1: key 'tool_calls': calls of tools are not rendered");
   refuse("{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"q\"}]}]}",
          ":1: message 1: key 'content'");
   refuse(
