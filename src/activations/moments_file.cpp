@@ -25,6 +25,8 @@ std::map<std::string, std::string> to_metadata(const MomentsOrigin& origin) {
           {"max_length", std::to_string(origin.max_length)},
           {"token_cap", fmt::format("{}", origin.token_cap)},  // the shortest text that reads back
           {"retain_fields", Json(origin.retain_fields).dump()},
+          {"retain_template", origin.retain_template},
+          {"long_texts", origin.split_long_texts ? "split" : "cut"},
           {"retain_files", to_json(origin.retain_files).dump()}};
   if (!origin.model.empty()) result["model"] = origin.model;
   return result;
@@ -82,6 +84,11 @@ MomentsOrigin read_origin(const SafetensorsFile& file) {
     if (texts.tokens > kMostTokens) metadata.fail("retain_files", "too many tokens to be true");
   }
   if (file.metadata().contains("model")) origin.model = metadata.text("model");
+  // Files from before there were templates were made without one, and their long texts were cut.
+  if (const auto chat = file.metadata().find("retain_template"); chat != file.metadata().end())
+    origin.retain_template = chat->second;
+  if (const auto way = file.metadata().find("long_texts"); way != file.metadata().end())
+    origin.split_long_texts = way->second == "split";
   const Json fields = metadata.json("retain_fields");
   if (!fields.is_array()) metadata.fail("retain_fields", "expected a list of texts");
   for (const Json& field : fields) {
@@ -125,6 +132,8 @@ std::string MomentsOrigin::difference(const MomentsOrigin& other) const {
   if (token_cap != other.token_cap) return "the token cap";
   if (retain_fields != other.retain_fields) return "the retain fields";
   if (model != other.model) return "the model's description";
+  if (retain_template != other.retain_template) return "the retain template";
+  if (split_long_texts != other.split_long_texts) return "the way with long texts";
   return "";
 }
 

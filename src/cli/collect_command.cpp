@@ -12,7 +12,8 @@ namespace {
 struct Words {
   std::string base, out;
   std::vector<std::string> retain;
-  std::string fields, max_length = "512", max_tokens = "0", token_cap = "0", device = "auto";
+  RenderingWords rendering;
+  std::string max_length = "512", max_tokens = "0", token_cap = "0", device = "auto";
   bool overwrite = false;
 };
 
@@ -21,7 +22,7 @@ CollectOptions parse(const Words& words) {
                          .out = parse_path("--out", words.out)};
   for (const std::string& file : words.retain)
     options.retain.push_back(parse_path("--retain", file));
-  options.retain_fields = split_list("--retain-fields", words.fields);
+  options.rendering = parse_rendering(words.rendering);
   options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
   options.max_tokens =
       parse_integer("--max-tokens", words.max_tokens, 0, std::numeric_limits<int64_t>::max());
@@ -45,7 +46,7 @@ void add_collect(CLI::App& app, Common& common, Action& action) {
   command->add_option("--out", words->out, "moments file to write (safetensors)")
       ->required()
       ->type_name("FILE");
-  add_text_options(*command, words->fields, words->max_length);
+  add_text_options(*command, common, words->rendering, words->max_length);
   add_max_tokens(*command, words->max_tokens);
   add_token_cap(*command, words->token_cap);
   add_machine_options(*command, words->device, common);

@@ -98,17 +98,47 @@ void add_pair_options(CLI::App& command, std::string& base, std::string& unlearn
       ->type_name("DIR");
 }
 
-void add_text_options(CLI::App& command, std::string& fields, std::string& max_length) {
+void add_text_options(CLI::App& command, Common& common, RenderingWords& rendering,
+                      std::string& max_length) {
   command
-      .add_option("--retain-fields", fields,
+      .add_option("--retain-fields", rendering.fields,
                   "fields of a record that make its text: TEXT or QUESTION,ANSWER")
       ->type_name("A,B");
+  std::string names;
+  for (const ChatTemplate& chat : named_templates()) names += chat.name + "|";
   command
-      .add_option("--max-length", max_length,
-                  max_length.empty() ? "tokens of one text; not cut where absent"
-                                     : "tokens of one text; longer ones are cut")
+      .add_option("--retain-template", rendering.chat_template,
+                  "render questions with answers, and 'messages', as open-unlearning trains on "
+                  "them, or by a file with {question} and {answer}")
+      ->type_name(names + "FILE")
+      ->check([](const std::string& name) { return name.empty() ? "the name is empty" : ""; });
+  command.add_flag("--chat-template", rendering.of_model,
+                   "the --retain-template that renders as the model's own chat template, where "
+                   "that is a known one");
+  command
+      .add_option(
+          "--max-length", max_length,
+          max_length.empty() ? "tokens of one text; no limit where absent" : "tokens of one text")
       ->type_name("N")
       ->capture_default_str();
+  command
+      .add_option("--long-texts", rendering.long_texts,
+                  "what becomes of longer texts: cut, or split into pieces of --max-length; an "
+                  "answer is always cut")
+      ->type_name("cut|split")
+      ->capture_default_str();
+  exclude(common, command, "--retain-template", "", {"--chat-template"});
+}
+
+Rendering parse_rendering(const RenderingWords& words) {
+  Rendering rendering{.fields = split_list("--retain-fields", words.fields),
+                      .chat_template = words.chat_template,
+                      .of_model = words.of_model};
+  rendering.split_long_texts =
+      parse_choice<std::string_view>("--long-texts", words.long_texts, {"cut", "split"},
+                                     [](std::string_view name) { return name; }) == "split";
+  check_rendering(rendering);
+  return rendering;
 }
 
 void add_max_tokens(CLI::App& command, std::string& max_tokens) {

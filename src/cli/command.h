@@ -9,6 +9,7 @@
 #include "module/jobs.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/progress.h"
+#include "sagesan/text/chat_template.h"
 
 namespace sagesan::cli {
 
@@ -100,8 +101,16 @@ std::vector<std::string> split_list(const std::string& option, const std::string
 // Options that several subcommands have, each with one wording.
 /// --base and --unlearned, both required.
 void add_pair_options(CLI::App& command, std::string& base, std::string& unlearned);
-/// --retain-fields and --max-length; the latter's default is what `max_length` holds.
-void add_text_options(CLI::App& command, std::string& fields, std::string& max_length);
+/// How a record becomes text, as typed.
+struct RenderingWords {
+  std::string fields, chat_template, long_texts = "cut";
+  bool of_model = false;
+};
+/// --retain-fields, --retain-template, --chat-template, --max-length and --long-texts; the default
+/// of --max-length is what `max_length` holds.
+void add_text_options(CLI::App& command, Common& common, RenderingWords& rendering,
+                      std::string& max_length);
+Rendering parse_rendering(const RenderingWords& words);
 /// --max-tokens and --token-cap, where moments are collected.
 void add_max_tokens(CLI::App& command, std::string& max_tokens);
 void add_token_cap(CLI::App& command, std::string& token_cap);

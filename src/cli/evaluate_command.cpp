@@ -13,7 +13,8 @@ namespace sagesan::cli {
 namespace {
 
 struct Words {
-  std::string model, fields, max_length = "512", device = "auto", json;
+  RenderingWords rendering;
+  std::string model, max_length = "512", device = "auto", json;
   std::vector<std::string> data;
 };
 
@@ -30,7 +31,7 @@ EvaluateOptions parse(const Words& words) {
       throw UsageError(fmt::format("--data: the name {} is given twice", quote(name)));
     options.data.emplace_back(name, word.substr(equals + 1));
   }
-  options.retain_fields = split_list("--retain-fields", words.fields);
+  options.rendering = parse_rendering(words.rendering);
   options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
   return options;
 }
@@ -56,7 +57,7 @@ void add_evaluate(CLI::App& app, Common& common, Action& action) {
   add_list(*command, "--data", words->data, "a named data set; repeatable")
       ->required()
       ->type_name("NAME=FILE");
-  add_text_options(*command, words->fields, words->max_length);
+  add_text_options(*command, common, words->rendering, words->max_length);
   add_machine_options(*command, words->device, common);
   command->add_option("--json", words->json, "write JSON to FILE, or to standard output with -")
       ->type_name("FILE");

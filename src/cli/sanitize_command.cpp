@@ -17,7 +17,8 @@ struct Words {
   std::vector<std::string> retain, include, exclude;
   std::string method = "sage", strength = "1", target_bias, carrier_gain = "1", energy = "0.95";
   std::string other = "shrink", activations = "base", token_cap = "0";
-  std::string fields, max_length = "512", max_tokens = "0";
+  RenderingWords rendering;
+  std::string max_length = "512", max_tokens = "0";
   std::string device = "auto", report;
   bool dry_run = false, overwrite = false;
 };
@@ -36,7 +37,8 @@ void add_exclusions(CLI::App& command, Common& common) {
   method(Method::kRandom, {"--target-bias"}, "random directions give no closed form of the bias");
   exclude(common, command, "--target-bias", "", {"--strength"});
   exclude(common, command, "--moments", "",
-          {"--retain", "--retain-fields", "--max-length", "--max-tokens", "--token-cap"});
+          {"--retain", "--retain-fields", "--retain-template", "--chat-template", "--max-length",
+           "--long-texts", "--max-tokens", "--token-cap"});
 }
 
 SanitizeOptions parse(const Words& words, const Given& given) {
@@ -75,7 +77,7 @@ SanitizeOptions parse(const Words& words, const Given& given) {
       parse_choice<std::string_view>("--activations", words.activations, {"base", "unlearned"},
                                      [](std::string_view name) { return name; }) == "unlearned";
   options.token_cap = parse_number("--token-cap", words.token_cap, 0, 1e12);
-  options.retain_fields = split_list("--retain-fields", words.fields);
+  options.rendering = parse_rendering(words.rendering);
   options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
   options.max_tokens = parse_integer("--max-tokens", words.max_tokens, 0, kMost);
   options.device = words.device;
@@ -187,7 +189,7 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
   add_list(*command, "--exclude", words->exclude,
            "leave tensors as they are in whose name this expression is found; repeatable")
       ->type_name("REGEX");
-  add_text_options(*command, words->fields, words->max_length);
+  add_text_options(*command, common, words->rendering, words->max_length);
   add_max_tokens(*command, words->max_tokens);
   command
       ->add_option("--activations", words->activations,

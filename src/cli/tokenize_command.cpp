@@ -14,7 +14,8 @@ namespace sagesan::cli {
 void add_tokenize(CLI::App& app, Common& common, Action& action) {
   CLI::App* command = app.add_subcommand("tokenize", "print the token ids, one JSON line a record");
   struct Words {
-    std::string model, data, fields, max_length;
+    RenderingWords rendering;
+    std::string model, data, max_length;
   };
   auto words = std::make_shared<Words>();
   command->add_option("--model", words->model, "directory with tokenizer.json")
@@ -23,28 +24,35 @@ void add_tokenize(CLI::App& app, Common& common, Action& action) {
   command->add_option("--data", words->data, "texts (JSONL, JSON or plain text)")
       ->required()
       ->type_name("FILE");
-  add_text_options(*command, words->fields, words->max_length);
+  add_text_options(*command, common, words->rendering, words->max_length);
   command->callback([words, &common, &action] {
     action = [words, &common] {
       int64_t max_length = std::numeric_limits<int64_t>::max();
       if (!words->max_length.empty())
         max_length = parse_integer("--max-length", words->max_length, 1, max_length);
-      const std::vector<std::string> fields = split_list("--retain-fields", words->fields);
+      const Rendering rendering = parse_rendering(words->rendering);
       const std::filesystem::path model = parse_path("--model", words->model);
       const std::filesystem::path data = parse_path("--data", words->data);
       if (!std::filesystem::is_directory(model))
         throw InputError(model.string(), "no such directory");
       const std::optional<Tokenizer> tokenizer = find_tokenizer(model);
+      const RecordOptions options{.fields = rendering.fields,
+                                  .chat = find_template(rendering, model, tokenizer)};
+      if (rendering.of_model) {
+        notice(common.quiet)("the model's chat template is rendered as --retain-template " +
+                             options.chat->name);
+      }
       const Progress progress = progress_bar(common.quiet);
-      const std::vector<Record> records = read_records(data, {.fields = fields});
+      const std::vector<Record> records = read_records(data, options);
       double done = 0;
       for (const Record& record : records) {
         progress("tokenize", done++, static_cast<double>(records.size()));
-        const EncodedText text =
-            encode_record(tokenizer ? &*tokenizer : nullptr, record, max_length);
-        Json line = {{"ids", text.ids}};
-        if (text.answer_start > 0) line["answer_start"] = text.answer_start;
-        std::cout << line.dump() << "\n";
+        for (const EncodedText& text : encode_pieces(tokenizer ? &*tokenizer : nullptr, record,
+                                                     max_length, rendering.split_long_texts)) {
+          Json line = {{"ids", text.ids}};
+          if (text.answer_start > 0) line["answer_start"] = text.answer_start;
+          std::cout << line.dump() << "\n";
+        }
       }
     };
   });

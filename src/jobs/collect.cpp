@@ -26,19 +26,24 @@ MomentsSummary collect(const CollectOptions& options, const Progress& progress,
   const bool known = std::filesystem::is_directory(options.base) &&
                      preflight.check([&] { model = read_configuration(options.base); });
   if (opened && known) preflight.check([&] { match_parameters(model, checkpoint); });
-  if (preflight.check([&] { tokenizer = find_tokenizer(options.base); }) && known) {
+  RecordOptions records;
+  const bool text =
+      preflight.check([&] { tokenizer = find_tokenizer(options.base); }) && preflight.check([&] {
+        records = make_record_options(options.rendering, options.base, tokenizer);
+      });
+  if (text && known) {
     preflight.check([&] {
-      texts = read_token_data(options.retain, tokenizer,
-                              {.fields = options.retain_fields,
-                               .max_length = options.max_length,
-                               .max_tokens = options.max_tokens},
-                              model.vocabulary);
+      texts = read_token_data(
+          options.retain, tokenizer,
+          {.records = records, .max_length = options.max_length, .max_tokens = options.max_tokens},
+          model.vocabulary);
     });
   }
   std::vector<std::filesystem::path> inputs = options.retain;
   inputs.push_back(options.base);
   preflight.check([&] { check_moments_target(options.out, inputs, options.overwrite); });
   preflight.finish();
+  give_template_notice(options.rendering, records.chat, notice);
   give_notices(texts.files, notice);
 
   MomentsOrigin origin{
@@ -46,7 +51,9 @@ MomentsSummary collect(const CollectOptions& options, const Progress& progress,
       .tokenizer_identity = tokenizer ? hash_file(options.base / "tokenizer.json") : "",
       .max_length = options.max_length,
       .token_cap = options.token_cap,
-      .retain_fields = options.retain_fields,
+      .retain_fields = records.fields,
+      .retain_template = records.chat ? records.chat->identity() : "",
+      .split_long_texts = records.split_long_texts,
       .retain_files = texts.files};
   ObservationPlan plan{.token_cap = options.token_cap};
   std::map<std::string, MomentShape> shapes;

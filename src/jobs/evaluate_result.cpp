@@ -6,6 +6,7 @@ namespace sagesan {
 
 Json EvaluateResult::to_json() const {
   Json json = {{"data", Json::object()}};
+  if (!retain_template.empty()) json["retain_template"] = retain_template;
   for (const DataSet& set : data_sets) {
     json["data"][set.name] = {
         {"file", set.file.name},

@@ -32,7 +32,9 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
                     .activations = options.unlearned_activations ? "unlearned" : "base",
                     .token_cap = options.token_cap,
                     .max_length = options.max_length,
-                    .retain_fields = options.retain_fields};
+                    .retain_fields = options.rendering.fields,
+                    .retain_template = inputs.chat ? inputs.chat->identity() : "",
+                    .split_long_texts = options.rendering.split_long_texts};
   if (!options.target_bias && options.method != Method::kNullspace)
     report.options.strength = options.strength;
   if (inputs.moments) {
@@ -40,6 +42,8 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
     report.options.token_cap = origin.token_cap;
     report.options.max_length = origin.max_length;
     report.options.retain_fields = origin.retain_fields;
+    report.options.retain_template = origin.retain_template;
+    report.options.split_long_texts = origin.split_long_texts;
     report.retain_files = origin.retain_files;
     report.tokens = origin.tokens();
   } else {
@@ -140,6 +144,7 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
       make_plan(updates, inputs.map, options.other, NameFilter(options.include, options.exclude));
   check_plan(options, inputs, updates, plan);
   SanitizeResult result{start_report(options, inputs, updates, plan), inputs.unlearned.bytes()};
+  give_template_notice(options.rendering, inputs.chat, notice);
   give_plan_notices(inputs, plan, notice);
   if (options.dry_run) {
     add_plan(plan, result.report);

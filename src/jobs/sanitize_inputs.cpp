@@ -52,14 +52,18 @@ void check_space(const SanitizeOptions& options, uint64_t bytes) {
 void read_retain(const SanitizeOptions& options, bool model_known, Preflight& preflight,
                  SanitizeInputs& inputs) {
   std::optional<Tokenizer> tokenizer;
-  const bool text = preflight.check([&] { tokenizer = find_tokenizer(options.base); });
+  RecordOptions records;
+  const bool text =
+      preflight.check([&] { tokenizer = find_tokenizer(options.base); }) && preflight.check([&] {
+        records = make_record_options(options.rendering, options.base, tokenizer);
+      });
+  inputs.chat = records.chat;
   if (text && model_known) {
     preflight.check([&] {
-      inputs.retain = read_token_data(options.retain, tokenizer,
-                                      {.fields = options.retain_fields,
-                                       .max_length = options.max_length,
-                                       .max_tokens = options.max_tokens},
-                                      inputs.model.vocabulary);
+      inputs.retain = read_token_data(
+          options.retain, tokenizer,
+          {.records = records, .max_length = options.max_length, .max_tokens = options.max_tokens},
+          inputs.model.vocabulary);
     });
   } else {
     // Without the model their content cannot be judged, but they can be missing.

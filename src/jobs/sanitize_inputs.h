@@ -15,6 +15,7 @@ struct SanitizeInputs {
   ModelConfiguration model;  ///< as `unlearned_model`, empty where the moments file describes it
   ModelConfiguration unlearned_model;
   TokenData retain;                      ///< empty where there are collected moments
+  std::optional<ChatTemplate> chat;      ///< that rendered them
   std::unique_ptr<MomentsFile> moments;  ///< or null
   at::Device device = at::kCPU;
 };

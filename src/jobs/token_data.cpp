@@ -6,6 +6,20 @@
 #include "sagesan/support/hash.h"
 
 namespace sagesan {
+namespace {
+
+void check_ids(const std::vector<int64_t>& ids, const Record& record, int64_t vocabulary) {
+  for (const int64_t id : ids) {
+    if (id < 0 || id >= vocabulary) {
+      throw InputError(
+          record.where,
+          fmt::format("token id {} is outside the model's vocabulary of {}", id, vocabulary));
+    }
+  }
+  if (ids.empty()) throw InputError(record.where, "the text has no tokens; remove the record");
+}
+
+}  // namespace
 
 TokenData read_token_data(const std::vector<std::filesystem::path>& files,
                           const std::optional<Tokenizer>& tokenizer, const TokenOptions& options,
@@ -16,33 +30,46 @@ TokenData read_token_data(const std::vector<std::filesystem::path>& files,
   };
   for (const std::filesystem::path& path : files) {
     RetainFileReport report{.name = printable(path.filename().string()), .hash = hash_file(path)};
-    for (const Record& record : read_records(path, {.fields = options.fields})) {
+    for (const Record& record : read_records(path, options.records)) {
       if (full()) {
         ++report.left_out;
         continue;
       }
-      int64_t length = options.max_length;
-      if (options.max_tokens > 0)
-        length = std::min(length, options.max_tokens - data.batch.tokens());
-      EncodedText text = encode_record(tokenizer ? &*tokenizer : nullptr, record, length);
-      for (const int64_t id : text.ids) {
-        if (id < 0 || id >= vocabulary) {
-          throw InputError(
-              record.where,
-              fmt::format("token id {} is outside the model's vocabulary of {}", id, vocabulary));
-        }
-      }
-      if (text.ids.empty())
-        throw InputError(record.where, "the text has no tokens; remove the record");
       ++report.records;
-      report.truncated += text.cut ? 1 : 0;
-      report.tokens += static_cast<int64_t>(text.ids.size());
-      data.batch.add(text.ids);
-      data.first_scored.push_back(static_cast<int64_t>(text.answer_start));
+      bool cut = false;
+      for (EncodedText& text : encode_pieces(tokenizer ? &*tokenizer : nullptr, record,
+                                             static_cast<size_t>(options.max_length),
+                                             options.records.split_long_texts)) {
+        if (full()) {
+          cut = true;
+          break;
+        }
+        if (options.max_tokens > 0)
+          text.shorten(static_cast<size_t>(options.max_tokens - data.batch.tokens()));
+        check_ids(text.ids, record, vocabulary);
+        cut = cut || text.cut;
+        report.tokens += static_cast<int64_t>(text.ids.size());
+        data.batch.add(text.ids);
+        data.first_scored.push_back(static_cast<int64_t>(text.answer_start));
+      }
+      report.truncated += cut ? 1 : 0;
     }
     data.files.push_back(std::move(report));
   }
   return data;
+}
+
+RecordOptions make_record_options(const Rendering& rendering, const std::filesystem::path& model,
+                                  const std::optional<Tokenizer>& tokenizer) {
+  return {.fields = rendering.fields,
+          .chat = find_template(rendering, model, tokenizer),
+          .split_long_texts = rendering.split_long_texts};
+}
+
+void give_template_notice(const Rendering& rendering, const std::optional<ChatTemplate>& chat,
+                          const std::function<void(const std::string&)>& notice) {
+  if (!rendering.of_model || !chat) return;
+  notice("the model's chat template is rendered as --retain-template " + chat->name);
 }
 
 void give_notices(const std::vector<RetainFileReport>& files,

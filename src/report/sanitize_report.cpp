@@ -48,7 +48,10 @@ Json options_json(const ReportOptions& options) {
           {"activations", options.activations},
           {"token_cap", options.token_cap},
           {"max_length", options.max_length},
-          {"retain_fields", options.retain_fields}};
+          {"retain_fields", options.retain_fields},
+          {"long_texts", options.split_long_texts ? "split" : "cut"},
+          {"retain_template",
+           options.retain_template.empty() ? Json(nullptr) : Json(options.retain_template)}};
 }
 
 Json summary_json(const SanitizeReport& report) {

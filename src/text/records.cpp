@@ -51,8 +51,24 @@ void check_options(const RecordOptions& options) {
   }
 }
 
+/// The formats in which data sets are published for programs; only the user can turn them into
+/// text.
+void refuse_columns(std::string_view text, const std::string& file) {
+  const std::pair<std::string_view, const char*> formats[] = {
+      {"PAR1",
+       "a Parquet file; write it as JSONL, in Python pandas.read_parquet(FILE).to_json(OUT, "
+       "orient='records', lines=True)"},
+      {"ARROW1", "an Arrow file; write it as JSONL, in Python datasets.Dataset.to_json"},
+      {"\xFF\xFF\xFF\xFF",
+       "an Arrow stream; write it as JSONL, in Python datasets.Dataset.to_json"}};
+  for (const auto& [prefix, name] : formats) {
+    if (text.starts_with(prefix)) throw InputError(file, name);
+  }
+}
+
 void check_content(std::string_view text, const std::string& file) {
   if (text.empty()) throw InputError(file, "empty");
+  refuse_columns(text, file);
   if (const std::string format = recognize_format(text); !format.empty()) {
     throw InputError(file, "expected JSONL, JSON or plain text, found " + format);
   }
@@ -104,6 +120,7 @@ std::vector<Record> read_array(const Json& array, const RecordOptions& options,
     if (!options.fields.empty()) {
       throw InputError(where, "a text without fields; leave --retain-fields out");
     }
+    if (options.chat) refuse_text(*options.chat, where);
     Record record;
     record.text = element.get<std::string>();
     record.where = where;
@@ -136,6 +153,7 @@ std::vector<Record> read_plain_text(const std::vector<Line>& lines, const Record
   if (!options.fields.empty()) {
     throw InputError(file, "plain text has no fields; leave --retain-fields out");
   }
+  if (options.chat) refuse_text(*options.chat, file);
   std::vector<Record> records;
   bool open = false;  // whether the last record goes on
   for (const Line& line : lines) {
@@ -178,30 +196,6 @@ std::vector<Record> read_records(const std::filesystem::path& file, const Record
     return read_lines(lines, options, name);
   }
   return read_plain_text(lines, options, name);
-}
-
-EncodedText encode_record(const Tokenizer* tokenizer, const Record& record, size_t max_length) {
-  SAGESAN_ASSERT(max_length > 0);
-  EncodedText result;
-  if (record.input_ids) {
-    result.ids = *record.input_ids;
-  } else {
-    if (tokenizer == nullptr) {
-      throw InputError(record.where,
-                       "a text, but the model has no tokenizer.json; give records of 'input_ids'");
-    }
-    result.ids = tokenizer->encode(record.text);
-    if (record.has_answer) {
-      const std::vector<int64_t> prompt = tokenizer->encode(record.prompt);
-      const auto [end, ignored] =
-          std::mismatch(result.ids.begin(), result.ids.end(), prompt.begin(), prompt.end());
-      result.answer_start = static_cast<size_t>(end - result.ids.begin());
-    }
-  }
-  result.cut = result.ids.size() > max_length;
-  if (result.cut) result.ids.resize(max_length);
-  result.answer_start = std::min(result.answer_start, result.ids.size());
-  return result;
 }
 
 }  // namespace sagesan

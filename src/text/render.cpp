@@ -29,8 +29,8 @@ std::string describe_fields(const Json& object) {
 [[noreturn]] void fail(const Json& object, const std::string& where, const std::string& reason) {
   throw InputError(where,
                    fmt::format("{}; it has {}; understood are 'input_ids', 'text', 'question' with "
-                               "'answer', 'prompt' with 'completion'; name others with "
-                               "--retain-fields",
+                               "'answer', 'prompt' with 'completion', 'messages' with "
+                               "--retain-template; name others with --retain-fields",
                                reason, describe_fields(object)));
 }
 
@@ -68,7 +68,37 @@ std::vector<int64_t> read_ids(const Json& object, const std::string& where) {
   return ids;
 }
 
-Record question_and_answer(const std::string& question, const std::string& answer) {
+std::vector<Message> read_messages(const Json& object, const std::string& where) {
+  const Json& list = object["messages"];
+  if (!list.is_array() || list.empty()) {
+    throw InputError(where + ": field 'messages'", "expected a list of 'role' with 'content'");
+  }
+  std::vector<Message> messages;
+  for (const Json& entry : list) {
+    const JsonObject message(entry, fmt::format("{}: message {}", where, messages.size() + 1));
+    if (message.find("tool_calls") != nullptr)
+      message.fail("tool_calls", "calls of tools are not rendered");
+    messages.push_back({message.string("role"), message.string("content")});
+  }
+  return messages;
+}
+
+Record converse(const std::vector<Message>& messages, const ChatTemplate& chat,
+                const std::string& where) {
+  Conversation conversation = render_conversation(messages, chat, where);
+  Record record;
+  record.text = std::move(conversation.text);
+  record.has_answer = conversation.prompt.has_value();
+  record.prompt = std::move(conversation.prompt).value_or("");
+  record.own_special_tokens = chat.own_special_tokens;
+  record.end = chat.end;
+  return record;
+}
+
+Record question_and_answer(const std::string& question, const std::string& answer,
+                           const RecordOptions& options, const std::string& where) {
+  if (options.chat)
+    return converse({{"user", question}, {"assistant", answer}}, *options.chat, where);
   Record record;
   record.prompt = fmt::format("Question: {}\nAnswer:", question);
   record.text = fmt::format("{} {}", record.prompt, answer);
@@ -76,44 +106,69 @@ Record question_and_answer(const std::string& question, const std::string& answe
   return record;
 }
 
-Record by_fields(const Json& object, const std::vector<std::string>& fields,
-                 const std::string& where) {
+Record by_fields(const Json& object, const RecordOptions& options, const std::string& where) {
   std::vector<std::string> values;
-  values.reserve(fields.size());
-  for (const std::string& field : fields) values.push_back(text_field(object, field, where));
-  if (values.size() == 2) return question_and_answer(values[0], values[1]);
+  values.reserve(options.fields.size());
+  for (const std::string& field : options.fields)
+    values.push_back(text_field(object, field, where));
+  if (values.size() == 2) return question_and_answer(values[0], values[1], options, where);
   Record record;
   record.text = fmt::format("{}", fmt::join(values, "\n"));
   return record;
 }
 
-Record by_rules(const Json& object, const std::string& where) {
+Record prompt_and_completion(const Json& object, const RecordOptions& options,
+                             const std::string& where) {
+  const std::string prompt = text_field(object, "prompt", where);
+  const bool muse = !object.contains("completion") && object.contains("gt");
+  const std::string completion = text_field(object, muse ? "gt" : "completion", where);
+  if (options.chat)
+    return converse({{"user", prompt}, {"assistant", completion}}, *options.chat, where);
   Record record;
-  if (object.contains("input_ids")) {
-    record.input_ids = read_ids(object, where);
-  } else if (object.contains("text")) {
-    record.text = text_field(object, "text", where);
-  } else if (object.contains("question")) {
-    record = question_and_answer(text_field(object, "question", where),
-                                 text_field(object, "answer", where));
-  } else if (object.contains("prompt")) {
-    record.prompt = text_field(object, "prompt", where);
-    record.text = record.prompt + text_field(object, "completion", where);
-    record.has_answer = true;
-  } else {
-    fail(object, where, "no field that is understood");
-  }
+  record.prompt = prompt;
+  record.text = prompt + (muse ? " " : "") + completion;
+  record.has_answer = true;
   return record;
 }
 
+Record by_rules(const Json& object, const RecordOptions& options, const std::string& where) {
+  if (object.contains("input_ids")) {
+    Record record;
+    record.input_ids = read_ids(object, where);
+    return record;
+  }
+  if (options.chat && object.contains("messages"))
+    return converse(read_messages(object, where), *options.chat, where);
+  if (!options.chat && object.contains("text")) {
+    Record record;
+    record.text = text_field(object, "text", where);
+    return record;
+  }
+  if (object.contains("question")) {
+    return question_and_answer(text_field(object, "question", where),
+                               text_field(object, "answer", where), options, where);
+  }
+  if (object.contains("prompt")) return prompt_and_completion(object, options, where);
+  if (object.contains("text")) refuse_text(*options.chat, where);
+  if (object.contains("messages"))
+    fail(object, where, "'messages' need a template: --retain-template or --chat-template");
+  fail(object, where, "no field that is understood");
+}
+
 }  // namespace
+
+void refuse_text(const ChatTemplate& chat, const std::string& where) {
+  throw InputError(where, fmt::format("a text without turns, for which the template {} has no "
+                                      "place; leave --retain-template and --chat-template out",
+                                      chat.name));
+}
 
 Record render_record(const Json& object, const RecordOptions& options, const std::string& where) {
   if (!object.is_object()) {
     throw InputError(where, fmt::format("expected a JSON object, found {}", object.type_name()));
   }
   Record record =
-      options.fields.empty() ? by_rules(object, where) : by_fields(object, options.fields, where);
+      options.fields.empty() ? by_rules(object, options, where) : by_fields(object, options, where);
   const bool blank = tokenization::leading_space(record.text) == record.text.size();
   if (!record.input_ids && blank) fail(object, where, "the text is blank");
   record.where = where;

@@ -30,6 +30,8 @@ struct MomentsOrigin {
   int64_t max_length = 0;
   double token_cap = 0;
   std::vector<std::string> retain_fields;
+  std::string retain_template;  ///< identity of the chat template; empty: none
+  bool split_long_texts = false;
   std::vector<RetainFileReport> retain_files;
   /// JSON that describes a model whose family is not known here (read_described_model); else empty.
   std::string model;

@@ -7,13 +7,14 @@
 #include <vector>
 
 #include "sagesan/support/progress.h"
+#include "sagesan/text/chat_template.h"
 
 namespace sagesan {
 
 struct CollectOptions {
   std::filesystem::path base, out;
   std::vector<std::filesystem::path> retain;
-  std::vector<std::string> retain_fields;
+  Rendering rendering;
   int64_t max_length = 512;
   int64_t max_tokens = 0;  ///< 0: no limit
   double token_cap = 0;    ///< 0: none

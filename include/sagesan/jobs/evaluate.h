@@ -8,13 +8,14 @@
 #include "sagesan/evaluate/summary.h"
 #include "sagesan/report/sanitize_report.h"
 #include "sagesan/support/progress.h"
+#include "sagesan/text/chat_template.h"
 
 namespace sagesan {
 
 struct EvaluateOptions {
   std::filesystem::path model;
   std::vector<std::pair<std::string, std::filesystem::path>> data;  ///< name, file
-  std::vector<std::string> retain_fields;
+  Rendering rendering;
   int64_t max_length = 512;
   std::string device = "auto";
 };
@@ -26,6 +27,7 @@ struct EvaluateResult {
     LikelihoodSummary summary;
   };
   std::vector<DataSet> data_sets;
+  std::string retain_template;  ///< identity of the one that rendered them; empty: none
 
   Json to_json() const;
 };

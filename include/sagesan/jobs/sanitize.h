@@ -9,6 +9,7 @@
 #include "sagesan/report/sanitize_report.h"
 #include "sagesan/sanitize/method.h"
 #include "sagesan/support/progress.h"
+#include "sagesan/text/chat_template.h"
 
 namespace sagesan {
 
@@ -23,7 +24,7 @@ struct SanitizeOptions {
   double energy = 0.95;               ///< in (0, 1]; ridge takes no notice of it
   OtherPolicy other = OtherPolicy::kShrink;
   std::vector<std::string> include, exclude;  ///< expressions on tensor names
-  std::vector<std::string> retain_fields;
+  Rendering rendering;
   int64_t max_length = 512;
   int64_t max_tokens = 0;
   bool unlearned_activations = false;  ///< run the unlearned model instead of the base

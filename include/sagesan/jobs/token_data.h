@@ -22,9 +22,9 @@ struct TokenData {
 };
 
 struct TokenOptions {
-  std::vector<std::string> fields;  ///< --retain-fields
-  int64_t max_length = 512;         ///< tokens of one text
-  int64_t max_tokens = 0;           ///< of all texts together; 0: no limit
+  RecordOptions records;
+  int64_t max_length = 512;  ///< tokens of one text
+  int64_t max_tokens = 0;    ///< of all texts together; 0: no limit
 };
 
 /// Reads the files, renders and tokenizes their records. Throws `InputError` for what cannot be
@@ -33,6 +33,15 @@ struct TokenOptions {
 TokenData read_token_data(const std::vector<std::filesystem::path>& files,
                           const std::optional<Tokenizer>& tokenizer, const TokenOptions& options,
                           int64_t vocabulary);
+
+/// What `rendering` comes to for the checkpoint directory `model` with its tokenizer. Throws like
+/// `find_template`.
+RecordOptions make_record_options(const Rendering& rendering, const std::filesystem::path& model,
+                                  const std::optional<Tokenizer>& tokenizer);
+
+/// Tells the user which template stands for the model's own, where that was asked for.
+void give_template_notice(const Rendering& rendering, const std::optional<ChatTemplate>& chat,
+                          const std::function<void(const std::string&)>& notice);
 
 /// Tells the user which texts were cut or left out.
 void give_notices(const std::vector<RetainFileReport>& files,

@@ -55,6 +55,8 @@ struct ReportOptions {
   double token_cap = 0;
   int64_t max_length = 512;
   std::vector<std::string> retain_fields;
+  std::string retain_template;  ///< identity of the chat template; empty: none
+  bool split_long_texts = false;
 };
 
 /// The figures of the whole run.

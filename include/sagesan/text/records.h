@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "sagesan/text/chat_template.h"
 #include "sagesan/text/tokenizer.h"
 
 namespace sagesan {
@@ -21,6 +22,10 @@ struct Record {
   std::string prompt;
   /// Whether the record is a question with an answer, or a prompt with a completion.
   bool has_answer = false;
+  /// Whether the tokenizer adds its own special tokens, and the token that closes the ids unless
+  /// they end with it (empty: none): as the template says.
+  bool own_special_tokens = true;
+  std::string end;
   /// Where it stands, for messages: "file:line" or "file[index]".
   std::string where;
 };
@@ -29,6 +34,11 @@ struct RecordOptions {
   /// --retain-fields: the fields that make the text, in place of the rules below. One field is the
   /// text; two are question and answer, in the same template; more are joined by newlines.
   std::vector<std::string> fields;
+  /// --retain-template and --chat-template: how questions with answers and conversations become
+  /// text.
+  std::optional<ChatTemplate> chat;
+  /// --long-texts: whether texts beyond the maximum length go on in further pieces.
+  bool split_long_texts = false;
 };
 
 /// Reads a file of records; what it is, is decided by its content, never by its name:
@@ -37,8 +47,10 @@ struct RecordOptions {
 /// * otherwise plain text: one record for each stretch of lines between blank lines.
 /// An object becomes text by the first rule whose field it has: `input_ids` as they are; `text`;
 /// "Question: {question}\nAnswer: {answer}", whose prompt ends behind "Answer:";
-/// "{prompt}{completion}". Line ends may be CRLF. No record is ever dropped: one that cannot be
-/// used is an error.
+/// "{prompt}{completion}"; "{prompt} {gt}", as MUSE publishes it. With a template: `input_ids`;
+/// `messages` (a list of `role` and `content`); `question` and `answer`, or `prompt` and
+/// `completion` (or `gt`), as one turn of user and assistant; whatever has no turns is refused.
+/// Line ends may be CRLF. No record is ever dropped: one that cannot be used is an error.
 ///
 /// Throws `InputError` that names the file and the line or index: an empty or blank file, invalid
 /// UTF-8 (with the offset), a file of another format, broken or cut JSON, fields that are missing,
@@ -54,12 +66,22 @@ struct EncodedText {
   size_t answer_start = 0;
   /// Whether ids beyond the maximum length were left out.
   bool cut = false;
+
+  /// Keeps the first `length` ids.
+  void shorten(size_t length);
 };
 
-/// Encodes `record` with the tokenizer's own special tokens and keeps the first `max_length` ids
+/// Encodes `record` with the special tokens that it asks for and keeps the first `max_length` ids
 /// (at least 1). The answer begins behind the longest common prefix of the ids of the prompt alone
 /// and of the whole text. `tokenizer` may be null where every record brings its `input_ids`; throws
 /// `InputError` where it is needed.
 EncodedText encode_record(const Tokenizer* tokenizer, const Record& record, size_t max_length);
+
+/// The same, but with `split` without loss: a text longer than `max_length` ids becomes several,
+/// each between the special tokens that the tokenizer adds to a text. A record with turns is cut as
+/// ever: without its question an answer is another text. Throws `InputError` where `max_length`
+/// leaves no room.
+std::vector<EncodedText> encode_pieces(const Tokenizer* tokenizer, const Record& record,
+                                       size_t max_length, bool split);
 
 }  // namespace sagesan
