@@ -167,10 +167,10 @@ void set_windows(const JsonObject& config, int64_t window,
     bool sliding = is_sliding(i);
     if (types != nullptr) {
       const Json& type = (*types)[static_cast<size_t>(i)];
-      sliding = type == "sliding_attention";
-      if (!sliding && type != "full_attention") {
-        config.fail("layer_types",
-                    fmt::format("layer {}: {} is not supported", i, quote(type.dump())));
+      const auto name = type.is_string() ? type.get<std::string>() : std::string("no text");
+      sliding = name == "sliding_attention";
+      if (!sliding && name != "full_attention") {
+        config.fail("layer_types", fmt::format("layer {}: {} is not supported", i, quote(name)));
       }
     }
     if (sliding) model.layers[static_cast<size_t>(i)].window = window;

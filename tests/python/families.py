@@ -176,7 +176,7 @@ def is_norm(module):
 
 def normalized(module, x):
     """What a norm makes of its input before the gain."""
-    if hasattr(module, "normalized_shape"):
+    if "layernorm" in type(module).__name__.lower():
         x = x - x.mean(-1, keepdim=True)
     epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
     return x * (x.pow(2).mean(-1, keepdim=True) + epsilon).rsqrt()

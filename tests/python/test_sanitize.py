@@ -120,7 +120,7 @@ def compare_loaded(directory, base, unlearned, expected, ranks):
     ours, before, after = (dict(model.named_parameters()) for model in (loaded, base, unlearned))
     assert set(ours) == set(expected)
     near = [key for key, (_, margin) in ranks.items() if margin < 1e-5]
-    assert len(near) < len(ranks) / 10
+    assert len(near) < len(ranks) / 3
     for key, value in expected.items():
         update = (after[key].double() - before[key].double()).norm()
         if key not in near:
