@@ -36,7 +36,7 @@ MomentsSummary collect(const CollectOptions& options, const Progress& progress,
       texts = read_token_data(
           options.retain, tokenizer,
           {.records = records, .max_length = options.max_length, .max_tokens = options.max_tokens},
-          model.vocabulary);
+          model);
     });
   }
   std::vector<std::filesystem::path> inputs = options.retain;

@@ -33,9 +33,8 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
   for (const auto& [name, file] : options.data) {
     if (!text || !known) break;
     preflight.check([&, &set_name = name, &path = file] {
-      TokenData data =
-          read_token_data({path}, tokenizer, {.records = records, .max_length = options.max_length},
-                          model.vocabulary);
+      TokenData data = read_token_data(
+          {path}, tokenizer, {.records = records, .max_length = options.max_length}, model);
       result.data_sets.push_back({.name = set_name, .file = std::move(data.files.front())});
       all.batch.ids.insert(all.batch.ids.end(), data.batch.ids.begin(), data.batch.ids.end());
       all.batch.lengths.insert(all.batch.lengths.end(), data.batch.lengths.begin(),

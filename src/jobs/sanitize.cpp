@@ -130,6 +130,21 @@ void give_target_notice(const SanitizeReport& report, const Notice& notice) {
                   missed, report.summary().solved));
 }
 
+/// Experts that no retain token reached.
+void give_expert_notice(const SanitizeReport& report, const Notice& notice) {
+  int64_t experts = 0;
+  std::string first;
+  for (const auto& [name, site] : report.sites) {
+    if (site.tokens > 0 || !name.ends_with(".input")) continue;
+    if (experts++ == 0) first = name.substr(0, name.rfind('.'));
+  }
+  if (experts == 0) return;
+  notice(
+      fmt::format("{} experts saw no retain token and keep their updates ({}{}); more or other "
+                  "retain texts would reach them",
+                  experts, first, experts > 1 ? ", ..." : ""));
+}
+
 }  // namespace
 
 SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress,
@@ -162,6 +177,7 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
     result.report.tensors.push_back(std::move(run.tensors.at(tensor.name())));
   }
   give_target_notice(result.report, notice);
+  give_expert_notice(result.report, notice);
   const std::string text = result.report.to_json().dump(1) + "\n";
   write_text_file(output.path() / kReportName, text);
   output.commit();

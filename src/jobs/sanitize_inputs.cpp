@@ -63,7 +63,7 @@ void read_retain(const SanitizeOptions& options, bool model_known, Preflight& pr
       inputs.retain = read_token_data(
           options.retain, tokenizer,
           {.records = records, .max_length = options.max_length, .max_tokens = options.max_tokens},
-          inputs.model.vocabulary);
+          inputs.model);
     });
   } else {
     // Without the model their content cannot be judged, but they can be missing.

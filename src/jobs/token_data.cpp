@@ -8,13 +8,19 @@
 namespace sagesan {
 namespace {
 
-void check_ids(const std::vector<int64_t>& ids, const Record& record, int64_t vocabulary) {
+void check_ids(const std::vector<int64_t>& ids, const Record& record,
+               const ModelConfiguration& model) {
   for (const int64_t id : ids) {
-    if (id < 0 || id >= vocabulary) {
+    if (id < 0 || id >= model.vocabulary) {
       throw InputError(
           record.where,
-          fmt::format("token id {} is outside the model's vocabulary of {}", id, vocabulary));
+          fmt::format("token id {} is outside the model's vocabulary of {}", id, model.vocabulary));
     }
+  }
+  if (model.positions > 0 && ids.size() > static_cast<size_t>(model.positions)) {
+    throw InputError(record.where,
+                     fmt::format("{} tokens, but the model has {} positions; lower --max-length",
+                                 ids.size(), model.positions));
   }
   if (ids.empty()) throw InputError(record.where, "the text has no tokens; remove the record");
 }
@@ -23,7 +29,7 @@ void check_ids(const std::vector<int64_t>& ids, const Record& record, int64_t vo
 
 TokenData read_token_data(const std::vector<std::filesystem::path>& files,
                           const std::optional<Tokenizer>& tokenizer, const TokenOptions& options,
-                          int64_t vocabulary) {
+                          const ModelConfiguration& model) {
   TokenData data;
   const auto full = [&] {
     return options.max_tokens > 0 && data.batch.tokens() >= options.max_tokens;
@@ -46,7 +52,7 @@ TokenData read_token_data(const std::vector<std::filesystem::path>& files,
         }
         if (options.max_tokens > 0)
           text.shorten(static_cast<size_t>(options.max_tokens - data.batch.tokens()));
-        check_ids(text.ids, record, vocabulary);
+        check_ids(text.ids, record, model);
         cut = cut || text.cut;
         report.tokens += static_cast<int64_t>(text.ids.size());
         data.batch.add(text.ids);

@@ -1,7 +1,5 @@
 #include "sagesan/model/decoder.h"
 
-#include <fmt/format.h>
-
 #include "layer.h"
 #include "sagesan/model/parameters.h"
 #include "sagesan/support/error.h"
@@ -37,16 +35,7 @@ Tensor Decoder::embed(const TokenBatch& batch) const {
   Tensor hidden = rows(embedding_name(model_), batch.ids);
   if (model_.embedding_scale != 1) hidden.mul_(static_cast<float>(model_.embedding_scale));
   if (model_.positions == 0) return hidden;
-  const std::string name = model_.names().position_embedding + ".weight";
-  for (const int64_t length : batch.lengths) {
-    if (length > model_.positions) {
-      throw InputError(checkpoint_.find(name).where(),
-                       fmt::format("a text of {} tokens, but the model has {} positions; lower "
-                                   "--max-length",
-                                   length, model_.positions));
-    }
-  }
-  return hidden.add_(rows(name, batch.positions()));
+  return hidden.add_(rows(model_.names().position_embedding + ".weight", batch.positions()));
 }
 
 void Decoder::run_layer(int64_t layer, Tensor& hidden, const TokenBatch& batch,

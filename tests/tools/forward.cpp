@@ -20,7 +20,7 @@ void run(const std::filesystem::path& directory, const std::filesystem::path& da
   ModelConfiguration model = read_configuration(directory);
   match_parameters(model, checkpoint);
   const TokenData texts =
-      read_token_data({data}, find_tokenizer(directory), {.max_length = 1 << 20}, model.vocabulary);
+      read_token_data({data}, find_tokenizer(directory), {.max_length = 1 << 20}, model);
 
   std::map<std::string, Tensor> tensors;
   const Observer observer = [&](const Observation& seen) {

@@ -28,11 +28,12 @@ struct TokenOptions {
 };
 
 /// Reads the files, renders and tokenizes their records. Throws `InputError` for what cannot be
-/// read, for ids outside [0, vocabulary) and where a file holds no token at all. Once `max_tokens`
-/// are reached, the rest is left out, and the counts in `files` show it.
+/// read, for ids outside the model's vocabulary, for texts longer than its learned positions and
+/// where a file holds no token at all. Once `max_tokens` are reached, the rest is left out, and the
+/// counts in `files` show it.
 TokenData read_token_data(const std::vector<std::filesystem::path>& files,
                           const std::optional<Tokenizer>& tokenizer, const TokenOptions& options,
-                          int64_t vocabulary);
+                          const ModelConfiguration& model);
 
 /// What `rendering` comes to for the checkpoint directory `model` with its tokenizer. Throws like
 /// `find_template`.

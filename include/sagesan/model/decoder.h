@@ -42,8 +42,8 @@ class Decoder {
   /// `checkpoint` must outlive this and have passed `match_parameters` with `model`.
   Decoder(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device);
 
-  /// Hidden states before layer 0, `[tokens, hidden]`. Ids must lie in the vocabulary. Throws
-  /// `InputError` where a text is longer than a learned position embedding.
+  /// Hidden states before layer 0, `[tokens, hidden]`. Ids must lie in the vocabulary, and no text
+  /// may be longer than a learned position embedding.
   Tensor embed(const TokenBatch& batch) const;
 
   /// Runs layer `layer` on `hidden` in place. Only sites in `wanted` are observed; after the last
