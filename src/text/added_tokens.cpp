@@ -69,7 +69,10 @@ AddedTokens::AddedTokens(const Json* list, const Model& model, const Normalizer&
       raw.emplace_back(content, index);
     } else {
       normalizer(content);
-      if (!content.empty()) normalized.emplace(content, index);
+      if (content.empty()) {
+        throw InputError(fmt::format("{}[{}]", where, i), "nothing is left of it once normalized");
+      }
+      normalized.emplace(content, index);
     }
   }
   raw_ = ByteTrie(std::move(raw));
@@ -105,6 +108,7 @@ void AddedTokens::split(const ByteTrie& trie, std::string_view text,
     if (token.single_word && !stands_alone(text.substr(0, begin), text.substr(end))) continue;
     if (token.lstrip) begin = std::max(begin - trailing_space(text.substr(0, begin)), done);
     if (token.rstrip) end += leading_space(text.substr(end));
+    if (begin >= end) continue;  // all of it is white space that the token before has taken
     if (done < begin) segments.push_back({{done, begin}, -1});
     segments.push_back({{begin, end}, token.id});
     done = end;

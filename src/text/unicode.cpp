@@ -32,6 +32,8 @@ bool is_word(char32_t c) {
 }
 
 bool is_mark(char32_t c) {
+  if (c == 0x1CF2 || c == 0x1CF3) return true;  // letters since Unicode 12
+  if (c == 0x111C9) return false;               // punctuation until then
   UVersionInfo age;
   u_charAge(point(c), age);
   return age[0] <= 9 && (U_MASK(u_charType(point(c))) & U_GC_M_MASK) != 0;
