@@ -70,11 +70,15 @@ void Bpe::read_vocabulary(const Json& vocabulary, const std::string& where) {
     if (!seen.insert(id).second) object.fail(item.key(), fmt::format("the id {} stands twice", id));
     largest_id_ = std::max(largest_id_, id);
     vocabulary_.emplace(item.key(), static_cast<int32_t>(id));
-    if (item.key().empty()) continue;
-    const Utf8Character first = decode_utf8(item.key(), 0);
-    if (first.length == item.key().size() && first.code_point < short_characters_.size()) {
-      short_characters_[first.code_point] = static_cast<int32_t>(id);
-    }
+    add_short_character(item.key(), static_cast<int32_t>(id));
+  }
+}
+
+void Bpe::add_short_character(std::string_view token, int32_t id) {
+  if (token.empty()) return;
+  const Utf8Character first = decode_utf8(token, 0);
+  if (first.length == token.size() && first.code_point < short_characters_.size()) {
+    short_characters_[first.code_point] = id;
   }
 }
 

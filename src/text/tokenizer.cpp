@@ -16,6 +16,7 @@
 #include "sagesan/text/normalizer.h"
 #include "sagesan/text/post_processor.h"
 #include "sagesan/text/pre_tokenizer.h"
+#include "sagesan/text/slow_tokenizer.h"
 
 namespace sagesan {
 
@@ -44,6 +45,19 @@ struct Tokenizer::State {
                                keeps_places(file.find("normalizer"), path + ": normalizer"))),
         post_processor(read_post_processor(file.find("post_processor"), path + ": post_processor")),
         added_tokens(file.find("added_tokens"), *model, normalizer, path + ": added_tokens") {
+    check(path);
+  }
+
+  State(SlowTokenizer parts, const std::string& path)
+      : model(std::move(parts.model)),
+        normalizer(std::move(parts.normalizer)),
+        pre_tokenizer(read_pre_tokenizer(nullptr, path)),
+        post_processor(std::move(parts.post_processor)),
+        added_tokens(&parts.added_tokens, *model, normalizer, path + ": added tokens") {
+    check(path);
+  }
+
+  void check(const std::string& path) {
     size = 1 + std::max(model->largest_id(), added_tokens.largest_id());
     for (const auto* side : {&post_processor.before, &post_processor.after}) {
       for (const int64_t id : *side) {
@@ -111,6 +125,11 @@ Tokenizer Tokenizer::load(const std::filesystem::path& tokenizer_json) {
   return Tokenizer(std::make_shared<const State>(file, path));
 }
 
+Tokenizer Tokenizer::load_sentencepiece(const std::filesystem::path& directory) {
+  return Tokenizer(
+      std::make_shared<const State>(read_slow_tokenizer(directory), directory.string()));
+}
+
 std::vector<int64_t> Tokenizer::encode(std::string_view text) const {
   std::vector<int64_t> ids = state_->post_processor.before;
   state_->encode(text, ids);
@@ -126,10 +145,18 @@ std::vector<int64_t> Tokenizer::encode_plain(std::string_view text) const {
 
 int64_t Tokenizer::size() const { return state_->size; }
 
+std::optional<std::filesystem::path> find_tokenizer_file(const std::filesystem::path& directory) {
+  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
+    if (std::filesystem::exists(directory / name)) return directory / name;
+  }
+  return std::nullopt;
+}
+
 std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& directory) {
-  const std::filesystem::path path = directory / "tokenizer.json";
-  if (!std::filesystem::exists(path)) return std::nullopt;
-  return Tokenizer::load(path);
+  const auto file = find_tokenizer_file(directory);
+  if (!file) return std::nullopt;
+  if (file->extension() == ".model") return Tokenizer::load_sentencepiece(directory);
+  return Tokenizer::load(*file);
 }
 
 }  // namespace sagesan

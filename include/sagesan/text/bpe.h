@@ -10,6 +10,7 @@
 #include "sagesan/support/json.h"
 #include "sagesan/text/merge_table.h"
 #include "sagesan/text/model.h"
+#include "sagesan/text/sentencepiece.h"
 
 namespace sagesan::tokenization {
 
@@ -21,6 +22,9 @@ class Bpe final : public Model {
   /// Throws `InputError` for wrong types, ids that are negative, too large or used twice, and
   /// merges of tokens that are not in the vocabulary.
   Bpe(const Json& model, const std::string& where);
+  /// SentencePiece's: two normal pieces merge where their text together is one, the highest score
+  /// first, of equal scores the leftmost. Unknown characters are spelled in bytes or joined.
+  Bpe(const SentencePieceModel& model, const std::string& where);
 
   /// Appends the ids of one piece of text (valid UTF-8, not empty). As in Hugging Face's
   /// implementation a character that has no token, no bytes to fall back on and no unknown token
@@ -33,6 +37,7 @@ class Bpe final : public Model {
 
  private:
   void read_vocabulary(const Json& vocabulary, const std::string& where);
+  void add_short_character(std::string_view token, int32_t id);
   void read_merges(const Json& merges, const std::string& where);
   /// The first symbols of a word: one for each character, and what stands for unknown ones.
   void append_symbols(std::string_view word, std::vector<int32_t>& symbols) const;
