@@ -89,7 +89,8 @@ void AddedTokens::split_normalized(std::string_view text, std::vector<Segment>& 
 
 void AddedTokens::split(const ByteTrie& trie, std::string_view text,
                         std::vector<Segment>& segments) const {
-  size_t done = 0;  // end of the last segment
+  size_t done = 0;       // end of the last segment
+  size_t space_end = 0;  // end of the white space that was looked at last
   for (size_t position = trie.empty() ? text.size() : 0; position < text.size();) {
     size_t match_end = 0;
     int32_t index = -1;
@@ -106,8 +107,14 @@ void AddedTokens::split(const ByteTrie& trie, std::string_view text,
     size_t end = match_end;
     position = match_end;  // also where the match is turned down: nothing inside it is looked at
     if (token.single_word && !stands_alone(text.substr(0, begin), text.substr(end))) continue;
-    if (token.lstrip) begin = std::max(begin - trailing_space(text.substr(0, begin)), done);
-    if (token.rstrip) end += leading_space(text.substr(end));
+    // White space is looked at once, or runs of tokens that strip it would take quadratic time.
+    if (token.lstrip) {
+      begin = begin < done ? done : begin - trailing_space(text.substr(done, begin - done));
+    }
+    if (token.rstrip) {
+      if (end >= space_end) space_end = end + leading_space(text.substr(end));
+      end = space_end;
+    }
     if (begin >= end) continue;  // all of it is white space that the token before has taken
     if (done < begin) segments.push_back({{done, begin}, -1});
     segments.push_back({{begin, end}, token.id});
