@@ -48,7 +48,7 @@ class Reader {
     return {.model = std::move(model_),
             .normalizer = normalizer(),
             .post_processor = std::move(post_processor),
-            .added_tokens = std::move(list)};
+            .added_tokens = std::make_shared<const Json>(std::move(list))};
   }
 
  private:

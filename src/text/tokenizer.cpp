@@ -53,7 +53,7 @@ struct Tokenizer::State {
         normalizer(std::move(parts.normalizer)),
         pre_tokenizer(read_pre_tokenizer(nullptr, path)),
         post_processor(std::move(parts.post_processor)),
-        added_tokens(&parts.added_tokens, *model, normalizer, path + ": added tokens") {
+        added_tokens(parts.added_tokens.get(), *model, normalizer, path + ": added tokens") {
     check(path);
   }
 

@@ -111,9 +111,8 @@ void Unigram::encode(std::string_view piece, std::vector<int64_t>& ids) const {
     }
     after_unknown = is_unknown;
   }
-  for (auto stretch = stretches.rbegin(); stretch != stretches.rend(); ++stretch) {
-    append(*stretch, ids);
-  }
+  std::reverse(stretches.begin(), stretches.end());
+  for (const std::string_view stretch : stretches) append(stretch, ids);
 }
 
 }  // namespace sagesan::tokenization

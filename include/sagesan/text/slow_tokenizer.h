@@ -16,7 +16,7 @@ struct SlowTokenizer {
   std::unique_ptr<const Model> model;
   Normalizer normalizer;
   PostProcessor post_processor;
-  Json added_tokens;  ///< as the block of tokenizer.json
+  std::shared_ptr<const Json> added_tokens;  ///< as the block of tokenizer.json
 };
 
 /// Reads `tokenizer.model`, and where they exist `tokenizer_config.json`, `special_tokens_map.json`
