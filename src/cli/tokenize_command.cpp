@@ -18,7 +18,7 @@ void add_tokenize(CLI::App& app, Common& common, Action& action) {
     std::string model, data, max_length;
   };
   auto words = std::make_shared<Words>();
-  command->add_option("--model", words->model, "directory with tokenizer.json")
+  command->add_option("--model", words->model, "directory with tokenizer.json or tokenizer.model")
       ->required()
       ->type_name("DIR");
   command->add_option("--data", words->data, "texts (JSONL, JSON or plain text)")

@@ -48,7 +48,7 @@ MomentsSummary collect(const CollectOptions& options, const Progress& progress,
 
   MomentsOrigin origin{
       .base_identity = checkpoint_identity(checkpoint, progress),
-      .tokenizer_identity = tokenizer ? hash_file(options.base / "tokenizer.json") : "",
+      .tokenizer_identity = tokenizer ? hash_file(*find_tokenizer_file(options.base)) : "",
       .max_length = options.max_length,
       .token_cap = options.token_cap,
       .retain_fields = records.fields,

@@ -24,36 +24,7 @@ bool stands_alone(std::string_view before, std::string_view after) {
 
 }  // namespace
 
-void AddedTokens::Trie::insert(std::string_view content, int32_t token) {
-  uint32_t node = 0;
-  for (const char character : content) {
-    const auto byte = static_cast<unsigned char>(character);
-    if (node == 0) starts_[byte] = true;
-    const auto [child, created] =
-        children_.try_emplace(uint64_t{node} * 256 + byte, static_cast<uint32_t>(tokens_.size()));
-    if (created) tokens_.push_back(-1);
-    node = child->second;
-  }
-  if (tokens_[node] < 0) tokens_[node] = token;
-}
-
-int32_t AddedTokens::Trie::longest_at(std::string_view text, size_t position, size_t& end) const {
-  if (!starts_[static_cast<unsigned char>(text[position])]) return -1;
-  int32_t best = -1;
-  uint32_t node = 0;
-  for (size_t i = position; i < text.size(); ++i) {
-    const auto child = children_.find(uint64_t{node} * 256 + static_cast<unsigned char>(text[i]));
-    if (child == children_.end()) break;
-    node = child->second;
-    if (tokens_[node] >= 0) {
-      best = tokens_[node];
-      end = i + 1;
-    }
-  }
-  return best;
-}
-
-AddedTokens::AddedTokens(const Json* list, const Bpe& model, const Normalizer& normalizer,
+AddedTokens::AddedTokens(const Json* list, const Model& model, const Normalizer& normalizer,
                          const std::string& where) {
   if (list == nullptr) return;
   if (!list->is_array()) {
@@ -89,13 +60,23 @@ AddedTokens::AddedTokens(const Json* list, const Bpe& model, const Normalizer& n
                        object.boolean_or("lstrip", false), object.boolean_or("rstrip", false)});
     order.emplace_back(object.boolean_or("normalized", !special), content);
   }
+  std::vector<std::pair<std::string_view, int32_t>> raw;
+  std::map<std::string, int32_t> normalized;  // the first of those that become the same counts
   for (size_t i = 0; i < order.size(); ++i) {
     auto& [is_normalized, content] = order[i];
-    if (is_normalized) normalizer(content);
-    if (!content.empty()) {
-      (is_normalized ? normalized_ : raw_).insert(content, static_cast<int32_t>(i));
+    const auto index = static_cast<int32_t>(i);
+    if (!is_normalized) {
+      raw.emplace_back(content, index);
+    } else {
+      normalizer(content);
+      if (content.empty()) {
+        throw InputError(fmt::format("{}[{}]", where, i), "nothing is left of it once normalized");
+      }
+      normalized.emplace(content, index);
     }
   }
+  raw_ = ByteTrie(std::move(raw));
+  normalized_ = ByteTrie({normalized.begin(), normalized.end()});
 }
 
 void AddedTokens::split_raw(std::string_view text, std::vector<Segment>& segments) const {
@@ -106,12 +87,17 @@ void AddedTokens::split_normalized(std::string_view text, std::vector<Segment>& 
   split(normalized_, text, segments);
 }
 
-void AddedTokens::split(const Trie& trie, std::string_view text,
+void AddedTokens::split(const ByteTrie& trie, std::string_view text,
                         std::vector<Segment>& segments) const {
-  size_t done = 0;  // end of the last segment
+  size_t done = 0;       // end of the last segment
+  size_t space_end = 0;  // end of the white space that was looked at last
   for (size_t position = trie.empty() ? text.size() : 0; position < text.size();) {
     size_t match_end = 0;
-    const int32_t index = trie.longest_at(text, position, match_end);
+    int32_t index = -1;
+    trie.prefixes(text, position, [&](size_t length, int32_t token) {
+      index = token;
+      match_end = position + length;
+    });
     if (index < 0) {
       ++position;
       continue;
@@ -121,8 +107,15 @@ void AddedTokens::split(const Trie& trie, std::string_view text,
     size_t end = match_end;
     position = match_end;  // also where the match is turned down: nothing inside it is looked at
     if (token.single_word && !stands_alone(text.substr(0, begin), text.substr(end))) continue;
-    if (token.lstrip) begin = std::max(begin - trailing_space(text.substr(0, begin)), done);
-    if (token.rstrip) end += leading_space(text.substr(end));
+    // White space is looked at once, or runs of tokens that strip it would take quadratic time.
+    if (token.lstrip) {
+      begin = begin < done ? done : begin - trailing_space(text.substr(done, begin - done));
+    }
+    if (token.rstrip) {
+      if (end >= space_end) space_end = end + leading_space(text.substr(end));
+      end = space_end;
+    }
+    if (begin >= end) continue;  // all of it is white space that the token before has taken
     if (done < begin) segments.push_back({{done, begin}, -1});
     segments.push_back({{begin, end}, token.id});
     done = end;

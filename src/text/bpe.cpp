@@ -48,7 +48,6 @@ Bpe::Bpe(const Json& model, const std::string& where) {
     object.fail("dropout", "is not supported: it makes the ids random");
   }
   fuse_unknown_ = object.boolean_or("fuse_unk", false);
-  byte_fallback_ = object.boolean_or("byte_fallback", false);
   ignore_merges_ = object.boolean_or("ignore_merges", false);
   read_vocabulary(object.require("vocab"), where + ": vocab");
   read_merges(object.require("merges"), where + ": merges");
@@ -57,6 +56,7 @@ Bpe::Bpe(const Json& model, const std::string& where) {
     unknown_ = find(token);
     if (!unknown_) object.fail("unk_token", quote(token) + " is not in the vocabulary");
   }
+  if (object.boolean_or("byte_fallback", false)) bytes_.emplace(*this);
 }
 
 void Bpe::read_vocabulary(const Json& vocabulary, const std::string& where) {
@@ -70,11 +70,15 @@ void Bpe::read_vocabulary(const Json& vocabulary, const std::string& where) {
     if (!seen.insert(id).second) object.fail(item.key(), fmt::format("the id {} stands twice", id));
     largest_id_ = std::max(largest_id_, id);
     vocabulary_.emplace(item.key(), static_cast<int32_t>(id));
-    if (item.key().empty()) continue;
-    const Utf8Character first = decode_utf8(item.key(), 0);
-    if (first.length == item.key().size() && first.code_point < short_characters_.size()) {
-      short_characters_[first.code_point] = static_cast<int32_t>(id);
-    }
+    add_short_character(item.key(), static_cast<int32_t>(id));
+  }
+}
+
+void Bpe::add_short_character(std::string_view token, int32_t id) {
+  if (token.empty()) return;
+  const Utf8Character first = decode_utf8(token, 0);
+  if (first.length == token.size() && first.code_point < short_characters_.size()) {
+    short_characters_[first.code_point] = id;
   }
 }
 
@@ -113,19 +117,6 @@ int32_t Bpe::find_character(std::string_view character, char32_t code_point) con
   return find(character).value_or(-1);
 }
 
-bool Bpe::append_fallback_bytes(std::string_view character, std::vector<int32_t>& symbols) const {
-  const size_t before = symbols.size();
-  for (const char byte : character) {
-    const auto id = find(fmt::format("<0x{:02X}>", static_cast<unsigned char>(byte)));
-    if (!id) {
-      symbols.resize(before);
-      return false;
-    }
-    symbols.push_back(*id);
-  }
-  return true;
-}
-
 void Bpe::append_symbols(std::string_view word, std::vector<int32_t>& symbols) const {
   bool pending = false;  // an unknown token that following unknown characters may join
   for (size_t position = 0; position < word.size();) {
@@ -137,7 +128,7 @@ void Bpe::append_symbols(std::string_view word, std::vector<int32_t>& symbols) c
       symbols.push_back(id);
       continue;
     }
-    if (byte_fallback_ && append_fallback_bytes(character, symbols)) continue;
+    if (bytes_ && bytes_->append(character, symbols)) continue;
     if (!unknown_) continue;
     if (pending && !fuse_unknown_) symbols.push_back(*unknown_);
     pending = true;

@@ -5,12 +5,15 @@
 #include <unicode/normalizer2.h>
 #include <unicode/uniset.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "sagesan/support/error.h"
+#include "sagesan/support/utf8.h"
+#include "sagesan/text/character_normalizer.h"
 #include "sagesan/text/component.h"
 #include "sagesan/text/pattern.h"
 
@@ -98,7 +101,26 @@ Normalizer read_normalizer(const Json* normalizer, const std::string& where) {
     };
   }
   if (type == "Replace") return replace(*normalizer, where);
+  if (Normalizer by_character = read_character_normalizer(type, *normalizer, where)) {
+    return by_character;
+  }
   refuse_type(where, type);
+}
+
+bool keeps_places(const Json* normalizer, const std::string& where) {
+  if (normalizer == nullptr) return true;
+  const JsonObject object(*normalizer, where);
+  const std::string type = component_type(*normalizer, where);
+  if (type == "Sequence") {
+    const Json& steps = sequence_elements(*normalizer, where, "normalizers");
+    return std::all_of(steps.begin(), steps.end(),
+                       [&](const Json& step) { return keeps_places(&step, where); });
+  }
+  const auto one_character = [](const std::string& text) {
+    return !text.empty() && decode_utf8(text, 0).length == text.size();
+  };
+  return type == "Replace" && one_character(object.string("content")) &&
+         one_character(JsonObject(object.require("pattern"), where).string_or("String", ""));
 }
 
 }  // namespace sagesan::tokenization

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "sagesan/support/error.h"
-#include "sagesan/text/bpe.h"
 #include "sagesan/text/component.h"
+#include "sagesan/text/model.h"
 
 namespace sagesan::tokenization {
 namespace {
@@ -47,6 +47,22 @@ PostProcessor template_processing(const Json& component, const std::string& wher
   return result;
 }
 
+/// One token before, one behind: pairs of text and id under "cls" and "sep".
+PostProcessor cls_and_sep(const Json& component, const std::string& where) {
+  // Both flags concern positions in the text, never ids.
+  require_known_keys(component, where, {"type", "sep", "cls", "trim_offsets", "add_prefix_space"});
+  const JsonObject object(component, where);
+  const auto id_of = [&](std::string_view key) -> int64_t {
+    const Json& token = object.require(key);
+    if (!token.is_array() || token.size() != 2 || !token[0].is_string() ||
+        !token[1].is_number_integer() || token[1] < 0 || token[1] > kMaxTokenId) {
+      object.fail(key, "expected a token and its id");
+    }
+    return token[1].get<int64_t>();
+  };
+  return {.before = {id_of("cls")}, .after = {id_of("sep")}};
+}
+
 PostProcessor sequence(const Json& component, const std::string& where) {
   require_known_keys(component, where, {"type", "processors"});
   PostProcessor result;
@@ -67,6 +83,9 @@ PostProcessor read_post_processor(const Json* post_processor, const std::string&
   const std::string type = component_type(*post_processor, where);
   if (type == "Sequence") return sequence(*post_processor, where);
   if (type == "TemplateProcessing") return template_processing(*post_processor, where);
+  if (type == "RobertaProcessing" || type == "BertProcessing") {
+    return cls_and_sep(*post_processor, where);
+  }
   if (type == "ByteLevel") {
     // Positions in the text alone.
     require_known_keys(*post_processor, where,

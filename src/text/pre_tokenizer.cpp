@@ -11,6 +11,7 @@
 #include "sagesan/support/utf8.h"
 #include "sagesan/text/byte_level.h"
 #include "sagesan/text/component.h"
+#include "sagesan/text/metaspace.h"
 #include "sagesan/text/pattern.h"
 #include "sagesan/text/unicode.h"
 
@@ -38,6 +39,25 @@ Finder finder(bool (*is_delimiter)(char32_t)) {
   };
 }
 
+/// Runs of word characters, and runs of what is neither that nor white space.
+void find_words(std::string_view piece, std::vector<Span>& words) {
+  bool was_word = false;
+  for (size_t position = 0; position < piece.size();) {
+    const Utf8Character next = decode_utf8(piece, position);
+    const size_t end = position + next.length;
+    if (!is_space(next.code_point)) {
+      const bool word = is_word(next.code_point);
+      if (!words.empty() && words.back().end == position && word == was_word) {
+        words.back().end = end;
+      } else {
+        words.push_back({position, end});
+      }
+      was_word = word;
+    }
+    position = end;
+  }
+}
+
 PreTokenizer splitter(Finder find, Behavior behavior, bool invert = false) {
   return [find = std::move(find), behavior, invert](Pieces& pieces) {
     split_pieces(pieces, find, behavior, invert);
@@ -46,7 +66,7 @@ PreTokenizer splitter(Finder find, Behavior behavior, bool invert = false) {
 
 /// Writes a space in front of every piece that does not begin with one.
 void add_prefix_spaces(Pieces& pieces) {
-  Pieces result;
+  Pieces result{.text = {}, .spans = {}, .at_start = pieces.at_start};
   for (const Span& span : pieces.spans) {
     const std::string_view piece = pieces.piece(span);
     const size_t begin = result.text.size();
@@ -102,11 +122,19 @@ PreTokenizer punctuation(const Json& component, const std::string& where) {
   return splitter(finder(is_punctuation), parse_behavior(behavior, where));
 }
 
-PreTokenizer sequence(const Json& component, const std::string& where) {
+/// Whether a step only cuts, so that every character stays in its place.
+bool only_cuts(const Json& step, const std::string& where) {
+  const std::string type = component_type(step, where);
+  return type != "ByteLevel" && type != "Metaspace" && type != "Sequence";
+}
+
+PreTokenizer sequence(const Json& component, const std::string& where, bool placed) {
   require_known_keys(component, where, {"type", "pretokenizers"});
   std::vector<PreTokenizer> steps;
   for (const Json& step : sequence_elements(component, where, "pretokenizers")) {
-    steps.push_back(read_pre_tokenizer(&step, fmt::format("{}[{}]", where, steps.size())));
+    const std::string place = fmt::format("{}[{}]", where, steps.size());
+    steps.push_back(read_pre_tokenizer(&step, place, placed));
+    placed = placed && only_cuts(step, place);
   }
   return [steps](Pieces& pieces) {
     for (const PreTokenizer& step : steps) step(pieces);
@@ -115,16 +143,18 @@ PreTokenizer sequence(const Json& component, const std::string& where) {
 
 }  // namespace
 
-PreTokenizer read_pre_tokenizer(const Json* pre_tokenizer, const std::string& where) {
+PreTokenizer read_pre_tokenizer(const Json* pre_tokenizer, const std::string& where, bool placed) {
   if (pre_tokenizer == nullptr) return [](Pieces&) {};
   const std::string type = component_type(*pre_tokenizer, where);
-  if (type == "Sequence") return sequence(*pre_tokenizer, where);
+  if (type == "Sequence") return sequence(*pre_tokenizer, where, placed);
   if (type == "ByteLevel") return byte_level(*pre_tokenizer, where);
+  if (type == "Metaspace") return read_metaspace(*pre_tokenizer, where, placed);
   if (type == "Split") return split(*pre_tokenizer, where);
   if (type == "Digits") return digits(*pre_tokenizer, where);
   if (type == "Punctuation") return punctuation(*pre_tokenizer, where);
-  if (type == "WhitespaceSplit") {
+  if (type == "Whitespace" || type == "WhitespaceSplit") {
     require_known_keys(*pre_tokenizer, where, {"type"});
+    if (type == "Whitespace") return splitter(find_words, Behavior::kRemoved, true);
     return splitter(finder(is_space), Behavior::kRemoved);
   }
   refuse_type(where, type);

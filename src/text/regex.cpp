@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <pcre2.h>
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <memory>
 #include <optional>
 
@@ -15,8 +17,15 @@
 namespace sagesan::tokenization {
 namespace {
 
-// Per match: far above what sane expressions need on a megabyte, seconds for one that runs away.
-constexpr uint32_t kMatchLimit = 50'000'000;
+// From one start: far above what sane expressions need on a megabyte, a fraction of a second for
+// one that runs away.
+constexpr uint32_t kMatchLimit = 10'000'000;
+// For a whole text, because many starts may each stay below that limit; a hundred times what sane
+// expressions need. Clocks are looked at between calls, and a call tries few starts at first.
+constexpr std::chrono::seconds kTimeLimit{1};
+constexpr std::chrono::microseconds kTimeLimitPerByte{5};
+constexpr size_t kFirstWindow = 64;
+constexpr size_t kMatchesBetweenClocks = 16;
 constexpr uint32_t kHeapLimitKib = 256 * 1024;
 constexpr size_t kJitStackStart = size_t{64} << 10;
 constexpr size_t kJitStackMost = size_t{64} << 20;
@@ -26,6 +35,8 @@ std::string message_of(int error) {
   pcre2_get_error_message(error, text.data(), text.size());
   return reinterpret_cast<const char*>(text.data());
 }
+
+bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
 
 /// What a match writes to. One for each thread: making them costs more than a short match.
 struct Workspace {
@@ -71,15 +82,21 @@ Regex::Regex(std::string_view source, std::string_view translated, uint32_t opti
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
-                            options | PCRE2_UTF, &error, &offset, context.get()),
-              &pcre2_code_free);
+  code_.reset(
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
+                    options | PCRE2_UTF | PCRE2_USE_OFFSET_LIMIT, &error, &offset, context.get()),
+      &pcre2_code_free);
   if (!code_) {
     throw InputError(where_, fmt::format("the expression {} is not supported: {}", quote(source_),
                                          message_of(error)));
   }
   // Failing is no error: the interpreter takes over.
   pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE);
+}
+
+void Regex::fail(size_t size, const std::string& reason) const {
+  throw InputError(where_, fmt::format("the expression {} failed on a text of {} bytes: {}",
+                                       quote(source_), size, reason));
 }
 
 void Regex::find_all(std::string_view text, std::vector<Span>& matches) const {
@@ -90,15 +107,27 @@ void Regex::find_all(std::string_view text, std::vector<Span>& matches) const {
                        position, options | PCRE2_NO_UTF_CHECK, workspace.data.get(),
                        workspace.context.get());
   };
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + kTimeLimit + text.size() * kTimeLimitPerByte;
   std::optional<size_t> last_end;
-  for (size_t position = 0; position <= text.size();) {
+  size_t window = kFirstWindow;  // how many bytes of starts one call tries
+  for (size_t position = 0, count = 0; position <= text.size(); ++count) {
+    if (count % kMatchesBetweenClocks == 0 && Clock::now() > deadline) {
+      fail(text.size(), "it takes too long");
+    }
+    const size_t last_start = std::min(text.size(), position + window);
+    pcre2_set_offset_limit(workspace.context.get(), last_start);
     int result = match(position, 0);
     if (result == PCRE2_ERROR_JIT_STACKLIMIT) result = match(position, PCRE2_NO_JIT);
-    if (result == PCRE2_ERROR_NOMATCH) return;
-    if (result < 0) {
-      throw InputError(where_, fmt::format("the expression {} failed on a text of {} bytes: {}",
-                                           quote(source_), text.size(), message_of(result)));
+    if (result == PCRE2_ERROR_NOMATCH) {
+      if (last_start == text.size()) return;
+      position = last_start + 1;
+      while (position < text.size() && is_continuation(text[position])) ++position;
+      window *= 2;
+      count = kMatchesBetweenClocks - 1;  // a look at the clock costs little here
+      continue;
     }
+    if (result < 0) fail(text.size(), message_of(result));
     const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(workspace.data.get());
     const Span found{offsets[0], offsets[1]};
     if (found.begin == found.end && last_end == found.end) {

@@ -11,11 +11,12 @@
 #include "sagesan/support/json.h"
 #include "sagesan/support/utf8.h"
 #include "sagesan/text/added_tokens.h"
-#include "sagesan/text/bpe.h"
 #include "sagesan/text/component.h"
+#include "sagesan/text/model.h"
 #include "sagesan/text/normalizer.h"
 #include "sagesan/text/post_processor.h"
 #include "sagesan/text/pre_tokenizer.h"
+#include "sagesan/text/slow_tokenizer.h"
 
 namespace sagesan {
 
@@ -33,26 +34,31 @@ Json read_file(const std::filesystem::path& path) {
   return parse_json(text, path.string());
 }
 
-Bpe read_model(const Json& model, const std::string& where) {
-  const JsonObject object(model, where);
-  const std::string type = component_type(model, where);
-  // Older files, GPT-2's among them, leave the type out.
-  if (type != "BPE" && !(type.empty() && object.find("merges") != nullptr)) {
-    refuse_type(where, type);
-  }
-  return Bpe(model, where);
-}
-
 }  // namespace
 
 struct Tokenizer::State {
   State(const JsonObject& file, const std::string& path)
       : model(read_model(file.require("model"), path + ": model")),
         normalizer(read_normalizer(file.find("normalizer"), path + ": normalizer")),
-        pre_tokenizer(read_pre_tokenizer(file.find("pre_tokenizer"), path + ": pre_tokenizer")),
+        pre_tokenizer(
+            read_pre_tokenizer(file.find("pre_tokenizer"), path + ": pre_tokenizer",
+                               keeps_places(file.find("normalizer"), path + ": normalizer"))),
         post_processor(read_post_processor(file.find("post_processor"), path + ": post_processor")),
-        added_tokens(file.find("added_tokens"), model, normalizer, path + ": added_tokens") {
-    size = 1 + std::max(model.largest_id(), added_tokens.largest_id());
+        added_tokens(file.find("added_tokens"), *model, normalizer, path + ": added_tokens") {
+    check(path);
+  }
+
+  State(SlowTokenizer parts, const std::string& path)
+      : model(std::move(parts.model)),
+        normalizer(std::move(parts.normalizer)),
+        pre_tokenizer(read_pre_tokenizer(nullptr, path)),
+        post_processor(std::move(parts.post_processor)),
+        added_tokens(parts.added_tokens.get(), *model, normalizer, path + ": added tokens") {
+    check(path);
+  }
+
+  void check(const std::string& path) {
+    size = 1 + std::max(model->largest_id(), added_tokens.largest_id());
     for (const auto* side : {&post_processor.before, &post_processor.after}) {
       for (const int64_t id : *side) {
         if (id >= size) {
@@ -65,7 +71,7 @@ struct Tokenizer::State {
 
   void encode(std::string_view text, std::vector<int64_t>& ids) const;
 
-  Bpe model;
+  std::unique_ptr<const Model> model;
   Normalizer normalizer;
   PreTokenizer pre_tokenizer;
   PostProcessor post_processor;
@@ -95,9 +101,11 @@ void Tokenizer::State::encode(std::string_view text, std::vector<int64_t>& ids) 
         continue;
       }
       const size_t length = segment.span.end - segment.span.begin;
-      Pieces pieces{normalized.substr(segment.span.begin, length), {{0, length}}};
+      Pieces pieces{.text = normalized.substr(segment.span.begin, length),
+                    .spans = {{0, length}},
+                    .at_start = raw.span.begin == 0 && segment.span.begin == 0};
       pre_tokenizer(pieces);
-      for (const Span& span : pieces.spans) model.encode(pieces.piece(span), ids);
+      for (const Span& span : pieces.spans) model->encode(pieces.piece(span), ids);
     }
   }
 }
@@ -117,6 +125,11 @@ Tokenizer Tokenizer::load(const std::filesystem::path& tokenizer_json) {
   return Tokenizer(std::make_shared<const State>(file, path));
 }
 
+Tokenizer Tokenizer::load_sentencepiece(const std::filesystem::path& directory) {
+  return Tokenizer(
+      std::make_shared<const State>(read_slow_tokenizer(directory), directory.string()));
+}
+
 std::vector<int64_t> Tokenizer::encode(std::string_view text) const {
   std::vector<int64_t> ids = state_->post_processor.before;
   state_->encode(text, ids);
@@ -132,10 +145,18 @@ std::vector<int64_t> Tokenizer::encode_plain(std::string_view text) const {
 
 int64_t Tokenizer::size() const { return state_->size; }
 
+std::optional<std::filesystem::path> find_tokenizer_file(const std::filesystem::path& directory) {
+  for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
+    if (std::filesystem::exists(directory / name)) return directory / name;
+  }
+  return std::nullopt;
+}
+
 std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& directory) {
-  const std::filesystem::path path = directory / "tokenizer.json";
-  if (!std::filesystem::exists(path)) return std::nullopt;
-  return Tokenizer::load(path);
+  const auto file = find_tokenizer_file(directory);
+  if (!file) return std::nullopt;
+  if (file->extension() == ".model") return Tokenizer::load_sentencepiece(directory);
+  return Tokenizer::load(*file);
 }
 
 }  // namespace sagesan

@@ -31,6 +31,14 @@ bool is_word(char32_t c) {
          u_hasBinaryProperty(point(c), UCHAR_JOIN_CONTROL);
 }
 
+bool is_mark(char32_t c) {
+  if (c == 0x1CF2 || c == 0x1CF3) return true;  // letters since Unicode 12
+  if (c == 0x111C9) return false;               // punctuation until then
+  UVersionInfo age;
+  u_charAge(point(c), age);
+  return age[0] <= 9 && (U_MASK(u_charType(point(c))) & U_GC_M_MASK) != 0;
+}
+
 bool is_punctuation(char32_t c) {
   if (c < 0x80) return c > 0x20 && c < 0x7F && !u_isalnum(point(c));
   if (c == 0x166D || c == 0x111C9) return true;  // no longer punctuation since Unicode 11 and 12

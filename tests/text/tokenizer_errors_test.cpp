@@ -75,22 +75,86 @@ const std::vector<Fault>& faults() {
        "normalizer: type 'BertNormalizer' is not supported"},
       {"normalizer_in_a_sequence",
        [](json& f) {
-         const json steps = {{{"type", "NFC"}}, {{"type", "Lowercase"}}};
+         const json steps = {{{"type", "NFC"}}, {{"type", "Precompiled"}}};
          f["normalizer"] = {{"type", "Sequence"}, {"normalizers", steps}};
        },
-       "normalizer[1]: type 'Lowercase' is not supported"},
+       "normalizer[1]: type 'Precompiled' is not supported"},
       {"normalizer_is_text", [](json& f) { f["normalizer"] = "NFC"; },
        "normalizer: expected a JSON object, found string"},
       {"pre_tokenizer",
        [](json& f) {
-         f["pre_tokenizer"] = {{"type", "Metaspace"}};
+         f["pre_tokenizer"] = {{"type", "UnicodeScripts"}};
        },
-       "pre_tokenizer: type 'Metaspace' is not supported"},
+       "pre_tokenizer: type 'UnicodeScripts' is not supported"},
       {"pre_tokenizer_option",
        [](json& f) {
          f["pre_tokenizer"] = {{"type", "ByteLevel"}, {"magic", true}};
        },
        "pre_tokenizer: the option 'magic' is not supported"},
+      {"metaspace_without_replacement",
+       [](json& f) {
+         f["pre_tokenizer"] = {{"type", "Metaspace"}};
+       },
+       "key 'replacement': missing"},
+      {"metaspace_with_two_replacements",
+       [](json& f) {
+         f["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "ab"}};
+       },
+       "key 'replacement': expected one character, found 'ab'"},
+      {"metaspace_scheme",
+       [](json& f) {
+         f["pre_tokenizer"] = {
+             {"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "last"}};
+       },
+       "key 'prepend_scheme': 'last' is not supported"},
+      {"metaspace_that_contradicts_itself",
+       [](json& f) {
+         f["pre_tokenizer"] = {{"type", "Metaspace"},
+                               {"replacement", "_"},
+                               {"prepend_scheme", "first"},
+                               {"add_prefix_space", false}};
+       },
+       "contradicts the prepend_scheme 'first'"},
+      {"metaspace_first_behind_a_normalizer",
+       [](json& f) {
+         f["normalizer"] = {{"type", "NFKC"}};
+         f["pre_tokenizer"] = {
+             {"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "first"}};
+       },
+       "'first' is not supported behind what adds or removes characters"},
+      {"strip_without_sides",
+       [](json& f) {
+         f["normalizer"] = {{"type", "Strip"}, {"strip_left", true}};
+       },
+       "key 'strip_right': missing"},
+      {"roberta_without_an_id",
+       [](json& f) {
+         f["post_processor"] = {
+             {"type", "RobertaProcessing"}, {"sep", {"</s>", 1}}, {"cls", {"x"}}};
+       },
+       "key 'cls': expected a token and its id"},
+      {"unigram_with_a_map",
+       [](json& f) {
+         f["model"] = {{"type", "Unigram"}, {"vocab", {{"a", 1}}}};
+       },
+       "vocab: expected a list of tokens and scores"},
+      {"unigram_without_a_score",
+       [](json& f) {
+         f["model"] = {{"type", "Unigram"}, {"vocab", json::array({json::array({"a"})})}};
+       },
+       "vocab[0]: expected a token and a score"},
+      {"unigram_unknown_id",
+       [](json& f) {
+         f["model"] = {
+             {"type", "Unigram"}, {"vocab", json::array({json::array({"a", -1})})}, {"unk_id", 1}};
+       },
+       "key 'unk_id': expected 0 to 0"},
+      {"added_token_that_vanishes",
+       [](json& f) {
+         f["normalizer"] = {{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}};
+         f["added_tokens"] = {{{"id", 3}, {"content", "  "}, {"normalized", true}}};
+       },
+       "added_tokens[0]: nothing is left of it once normalized"},
       {"sequence_without_steps",
        [](json& f) {
          f["pre_tokenizer"] = {{"type", "Sequence"}};
@@ -119,9 +183,9 @@ const std::vector<Fault>& faults() {
        R"('\b' in the expression '\bx' is not supported)"},
       {"post_processor",
        [](json& f) {
-         f["post_processor"] = {{"type", "BertProcessing"}};
+         f["post_processor"] = {{"type", "Magic"}};
        },
-       "post_processor: type 'BertProcessing' is not supported"},
+       "post_processor: type 'Magic' is not supported"},
       {"template_without_text",
        [](json& f) {
          f["post_processor"] = {{"type", "TemplateProcessing"}, {"single", json::array()}};

@@ -3,11 +3,11 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "sagesan/support/json.h"
-#include "sagesan/text/bpe.h"
+#include "sagesan/text/byte_trie.h"
+#include "sagesan/text/model.h"
 #include "sagesan/text/normalizer.h"
 #include "sagesan/text/regex.h"
 
@@ -27,7 +27,7 @@ class AddedTokens {
  public:
   /// Throws `InputError` for wrong types, and for ids that contradict the vocabulary or are not
   /// those that Hugging Face's reader, which ignores the written ones, would give.
-  AddedTokens(const Json* list, const Bpe& model, const Normalizer& normalizer,
+  AddedTokens(const Json* list, const Model& model, const Normalizer& normalizer,
               const std::string& where);
 
   /// Appends the segments of `text`, in order; none is an empty text.
@@ -45,25 +45,11 @@ class AddedTokens {
     bool rstrip;
   };
 
-  /// Finds the longest token that starts at a given byte.
-  class Trie {
-   public:
-    void insert(std::string_view content, int32_t token);
-    /// Index of the token and its end; -1 where none starts at `position`.
-    int32_t longest_at(std::string_view text, size_t position, size_t& end) const;
-    bool empty() const { return tokens_.size() == 1; }
-
-   private:
-    std::unordered_map<uint64_t, uint32_t> children_;  // node * 256 + byte
-    std::vector<int32_t> tokens_ = {-1};               // by node
-    bool starts_[256] = {};                            // first bytes of all tokens
-  };
-
-  void split(const Trie& trie, std::string_view text, std::vector<Segment>& segments) const;
+  void split(const ByteTrie& trie, std::string_view text, std::vector<Segment>& segments) const;
 
   std::vector<Token> tokens_;
-  Trie raw_;
-  Trie normalized_;
+  ByteTrie raw_;
+  ByteTrie normalized_;
   int64_t largest_id_ = -1;
 };
 

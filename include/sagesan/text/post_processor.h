@@ -15,7 +15,8 @@ struct PostProcessor {
 };
 
 /// The "post_processor" of tokenizer.json: null, ByteLevel (no ids), TemplateProcessing (its
-/// `single` template) and a Sequence of them. Throws `InputError` for every other type.
+/// `single` template), RobertaProcessing, BertProcessing and a Sequence of them. Throws
+/// `InputError` for every other type.
 PostProcessor read_post_processor(const Json* post_processor, const std::string& where);
 
 }  // namespace sagesan::tokenization

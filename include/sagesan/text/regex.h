@@ -30,12 +30,13 @@ class Regex {
 
   /// Appends the matches in `text` (valid UTF-8), from left to right without overlap; an empty
   /// match right behind the last match is passed over, as Hugging Face's binding does. Throws
-  /// `InputError` where the matcher's step limit is reached.
+  /// `InputError` where the matcher's limit of steps or of time is reached.
   void find_all(std::string_view text, std::vector<Span>& matches) const;
 
  private:
   Regex(std::string_view source, std::string_view translated, uint32_t options,
         const std::string& where);
+  [[noreturn]] void fail(size_t size, const std::string& reason) const;
 
   std::shared_ptr<pcre2_real_code_8> code_;
   std::string source_;

@@ -13,6 +13,7 @@ namespace sagesan::tokenization {
 struct Pieces {
   std::string text;
   std::vector<Span> spans;
+  bool at_start = true;  ///< byte 0 is the very start of the input
 
   std::string_view piece(const Span& span) const {
     return std::string_view(text).substr(span.begin, span.end - span.begin);

@@ -9,9 +9,9 @@
 
 namespace sagesan {
 
-/// A byte-pair tokenizer as a Hugging Face `tokenizer.json` describes it, run as written: added
-/// tokens, normalizer, pre-tokenizer, merges, post-processor. A component that is not known here is
-/// refused by name when the file is loaded, never skipped.
+/// A tokenizer as a Hugging Face `tokenizer.json` describes it, run as written: added tokens,
+/// normalizer, pre-tokenizer, BPE or Unigram model, post-processor. A component that is not known
+/// here is refused by name when the file is loaded, never skipped.
 ///
 /// Two blocks of the file are ignored on purpose, as `transformers` ignores them in a plain call:
 /// `truncation` (texts are cut by --max-length alone) and `padding` (texts are run unpadded). The
@@ -22,6 +22,9 @@ class Tokenizer {
  public:
   /// Throws `InputError` that names the file, the component and what is wrong or unsupported.
   static Tokenizer load(const std::filesystem::path& tokenizer_json);
+  /// The tokenizer of a directory that holds SentencePiece's tokenizer.model and no tokenizer.json,
+  /// as the slow LlamaTokenizer runs it (`read_slow_tokenizer`). Throws `InputError` alike.
+  static Tokenizer load_sentencepiece(const std::filesystem::path& directory);
 
   /// The ids of `text` with the special tokens of the file's own post-processor. An empty text
   /// gives those alone. Throws `InputError` where `text` is not UTF-8, or where one of the file's
@@ -39,8 +42,10 @@ class Tokenizer {
   std::shared_ptr<const State> state_;
 };
 
-/// The tokenizer of a checkpoint directory; nothing where it holds no tokenizer.json (records of
-/// `input_ids` need none).
+/// The file that a checkpoint directory's tokenizer comes from: tokenizer.json, else
+/// tokenizer.model; nothing where it holds neither (records of `input_ids` need none).
+std::optional<std::filesystem::path> find_tokenizer_file(const std::filesystem::path& directory);
+/// The tokenizer of that file.
 std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& directory);
 
 }  // namespace sagesan

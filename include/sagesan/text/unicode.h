@@ -14,6 +14,8 @@ bool is_space(char32_t code_point);
 bool is_numeric(char32_t code_point);
 /// `\w`: Alphabetic, M, Nd, Pc and Join_Control (Unicode technical standard 18, annex C).
 bool is_word(char32_t code_point);
+/// The general categories M* of the characters that Unicode 9.0 had, the version used there.
+bool is_mark(char32_t code_point);
 /// The general categories P* as of Unicode 8.0, the version used there (measured with tokenizers
 /// 0.23), and the ASCII symbols that C's ispunct has beside them.
 bool is_punctuation(char32_t code_point);

@@ -1,0 +1,116 @@
+#include <algorithm>
+#include <chrono>
+
+#include "text_testing.h"
+
+// No text and no expression makes the tokenizer hang.
+namespace sagesan {
+namespace {
+
+using nlohmann::json;
+
+double seconds_of(const Tokenizer& tokenizer, const std::string& text, int times) {
+  double best = 1e9;
+  for (int i = 0; i < times; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_FALSE(tokenizer.encode(text).empty());
+    best = std::min(
+        best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+std::string repeat(std::string_view part, size_t size) {
+  std::string text;
+  while (text.size() < size) text += part;
+  return text;
+}
+
+/// 32 times the text may take 32 times as long, a logarithm more, and what caches no longer hold;
+/// quadratic time would be 1024.
+void expect_about_linear(const Tokenizer& tokenizer, std::string_view part) {
+  constexpr size_t kSize = size_t{1} << 15;
+  const double small = seconds_of(tokenizer, repeat(part, kSize), 3);
+  const double large = seconds_of(tokenizer, repeat(part, 32 * kSize), 1);
+  EXPECT_LT(large, 250 * small) << "text of " << part;
+}
+
+json merges() {
+  json file = make_tokenizer(
+      {"a", "aa", "aaaa", "aaaaaaaa", " ", "  ", "    ", "b", "\n", "▁", "<s>", "<", "s", ">"});
+  file["model"]["merges"] = {"a a", "aa aa", "aaaa aaaa"};
+  for (const char* space : {" ", "  "}) file["model"]["merges"].push_back({space, space});
+  return file;
+}
+
+constexpr const char* kParts[] = {"a", " ", "\n", "ab", "a ", "   b", "<s>", "a  <s>"};
+
+TEST(LongTexts, TakeAboutLinearTimeAsOnePiece) {
+  json file = merges();
+  file["added_tokens"] = {{{"id", 10}, {"content", "<s>"}, {"lstrip", true}, {"rstrip", true}}};
+  const Tokenizer tokenizer = load(file);
+  EXPECT_EQ(tokenizer.encode(std::string(1 << 20, 'a')).size(), size_t{1} << 17);
+  for (const char* part : kParts) expect_about_linear(tokenizer, part);
+}
+
+TEST(LongTexts, TakeAboutLinearTimeWithExpressions) {
+  json file = merges();
+  const char* llama3 =
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)"
+      R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  file["pre_tokenizer"] = {
+      {"type", "Split"}, {"pattern", {{"Regex", llama3}}}, {"behavior", "Isolated"}};
+  const Tokenizer tokenizer = load(file);
+  for (const char* part : kParts) expect_about_linear(tokenizer, part);
+}
+
+TEST(LongTexts, TakeAboutLinearTimeWithUnigram) {
+  json file = merges();
+  file["model"] = {{"type", "Unigram"}, {"unk_id", 0}};
+  for (const auto& [token, score] : std::map<std::string, double>{
+           {"<unk>", 0}, {"▁", -1}, {"a", -2}, {"aa", -3}, {"▁▁", -1.5}}) {
+    file["model"]["vocab"].push_back(json::array({token, score}));
+  }
+  file["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "▁"}, {"split", false}};
+  const Tokenizer tokenizer = load(file);
+  for (const char* part : kParts) expect_about_linear(tokenizer, part);
+}
+
+TEST(LongTexts, TakeAboutLinearTimeAmongTokensOfWhiteSpace) {
+  json file = merges();
+  file["added_tokens"] = {
+      {{"id", 5}, {"content", "  "}, {"normalized", false}},
+      {{"id", 14}, {"content", "\t\t"}, {"rstrip", true}, {"normalized", false}},
+      {{"id", 15}, {"content", "\n\n"}, {"lstrip", true}, {"normalized", false}}};
+  const Tokenizer tokenizer = load(file);
+  for (const char* part : {" ", "\t", "\n", "\t\t  ", "\n\n  ", "  \n\n\t\t"}) {
+    expect_about_linear(tokenizer, part);
+  }
+}
+
+std::string error_with(const char* expression, const std::string& text) {
+  json file = make_tokenizer({"a", "b"});
+  file["pre_tokenizer"] = {
+      {"type", "Split"}, {"pattern", {{"Regex", expression}}}, {"behavior", "Isolated"}};
+  const Tokenizer tokenizer = load(file);
+  EXPECT_FALSE(tokenizer.encode("aab").empty());
+  return error_of([&] { tokenizer.encode(text); });
+}
+
+TEST(Expressions, ThatRunAwayAreStopped) {
+  const std::string message = error_with("(a+a+)+b", std::string(4000, 'a') + "cb");
+  expect_contains(message, "pre_tokenizer");
+  expect_contains(message, "'(a+a+)+b'");
+  expect_contains(message, "limit");
+}
+
+// No start reaches the limit of steps, but there are many.
+TEST(Expressions, ThatTakeLongEverywhereAreStopped) {
+  const std::string message =
+      error_with("a*a*a*a*a*[cd]", repeat(std::string(120, 'a') + "b", size_t{1} << 17));
+  expect_contains(message, "'a*a*a*a*a*[cd]'");
+  expect_contains(message, "it takes too long");
+}
+
+}  // namespace
+}  // namespace sagesan
