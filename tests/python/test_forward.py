@@ -2,18 +2,31 @@
 
 Tolerances: 1e-4 of the logits' standard deviation, 1e-5 of each moment's norm.
 """
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoConfig
 
 from conftest import forward, make_model, random_texts, save_state, write_ids
 from families import CONFIGS, VOCABULARY, expert_modules, is_norm, normalized, sites
+from published import PUBLISHED
 
 # Shorter and longer than the window, the original context and the whole context; one token alone.
 LENGTHS = [1, 5, 31, 40, 64, 90]
 SEEDS = [0, 1]
 # The same models as a checkpoint may hold them otherwise: experts fused as in memory, names without their prefix.
 FUSED = ["mixtral", "qwen2_moe", "qwen3_moe"]
+
+
+def save_published(name, directory):
+    """A checkpoint whose config.json is spelled as the published one."""
+    text = json.dumps(PUBLISHED[name])
+    directory.mkdir()
+    (directory / "config.json").write_text(text)
+    make_model(AutoConfig.from_pretrained(directory)).save_pretrained(directory)
+    (directory / "config.json").write_text(text)
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +48,11 @@ def results(tmp_path_factory):
     for name in FUSED:
         add((name + "+state", 0), save_state)
     add(("gpt2+state", 0), lambda model, path: save_state(model, path, "transformer."))
+    for name in PUBLISHED:
+        directory = directories[name, 0] = tmp_path_factory.mktemp(name)
+        save_published(name, directory / "model")
+        write_ids(directory / "texts.jsonl", random_texts(VOCABULARY, LENGTHS))
+        runs.append((directory / "model", directory / "texts.jsonl", directory / "out.safetensors"))
     forward(runs)
     return directories
 
@@ -52,8 +70,7 @@ def add_expert_moments(sums, index, module, x, chosen, weights):
             sums[key] = sums.get(key, 0) + values.T @ values
 
 
-def expected_results(name, seed):
-    model = make_model(CONFIGS[name], seed)
+def expected_results(model, seed):
     sums = {}
     for site, module in sites(model).items():
         def hook(module, inputs, site=site):
@@ -80,8 +97,18 @@ def expected_results(name, seed):
 @pytest.mark.parametrize("name, seed", [(name, seed) for name in CONFIGS for seed in SEEDS] +
                          [(name + "+state", 0) for name in [*FUSED, "gpt2"]])
 def test_logits_and_moments(name, seed, results):
-    expected, sums = expected_results(name.removesuffix("+state"), seed)
-    ours = load_file(results[name, seed] / "out.safetensors")
+    model = make_model(CONFIGS[name.removesuffix("+state")], seed)
+    compare(results[name, seed], *expected_results(model, seed))
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_configurations(name, results):
+    model = make_model(AutoConfig.from_pretrained(results[name, 0] / "model"))
+    compare(results[name, 0], *expected_results(model, 0))
+
+
+def compare(directory, expected, sums):
+    ours = load_file(directory / "out.safetensors")
     worst = (ours["logits"] - expected).abs().max() / expected.std()
     assert worst < 1e-4, worst
     seen = {site for site in sums if torch.any(sums[site] != 0)}
