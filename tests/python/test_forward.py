@@ -52,9 +52,8 @@ def add_expert_moments(sums, index, module, x, chosen, weights):
             sums[key] = sums.get(key, 0) + values.T @ values
 
 
-def expected_results(name, seed):
-    model = make_model(CONFIGS[name], seed)
-    sums = {}
+def observe(model, sums):
+    """Adds the second moment of every site, whatever runs through the model, to `sums`: of norms the diagonal."""
     for site, module in sites(model).items():
         def hook(module, inputs, site=site):
             x = inputs[0].reshape(-1, inputs[0].shape[-1])
@@ -66,6 +65,12 @@ def expected_results(name, seed):
     for index, module in expert_modules(model).items():
         module.register_forward_pre_hook(
             lambda module, inputs, index=index: add_expert_moments(sums, index, module, *inputs))
+
+
+def expected_results(name, seed):
+    model = make_model(CONFIGS[name], seed)
+    sums = {}
+    observe(model, sums)
     logits = []
     with torch.no_grad():
         for text in random_texts(VOCABULARY, LENGTHS, seed):
