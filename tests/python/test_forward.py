@@ -2,12 +2,14 @@
 
 Tolerances: 1e-4 of the logits' standard deviation, 1e-5 of each moment's norm.
 """
+import json
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from conftest import forward, make_model, random_texts, save_state, write_ids
-from families import CONFIGS, VOCABULARY, expert_modules, is_norm, normalized, sites
+from families import CONFIGS, VOCABULARY, architecture, expert_modules, is_norm, normalized, sites
 
 # Shorter and longer than the window, the original context and the whole context; one token alone.
 LENGTHS = [1, 5, 31, 40, 64, 90]
@@ -94,3 +96,8 @@ def test_logits_and_moments(name, seed, results):
     for site in seen:
         error = (ours[site + ".sum"] - sums[site]).norm() / sums[site].norm()
         assert error < 1e-5, (site, error)
+
+
+def test_every_family_is_compared(sagesan):
+    table = {row["architecture"] for row in json.loads(sagesan("families", "--json"))}
+    assert {architecture(config) for config in CONFIGS.values()} == table
