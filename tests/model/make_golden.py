@@ -61,7 +61,7 @@ def scaled_llama(rope_scaling, **members):
 
 def phi(**members):
     return config("PhiForCausalLM", "phi", **{**SIZES, "num_key_value_heads": 4, "hidden_act": "gelu_new",
-                                              "layer_norm_eps": 1e-5, "partial_rotary_factor": 0.5, **members})
+                                              "layer_norm_eps": 1e-5, **members})
 
 
 def phi3(**members):
@@ -77,8 +77,8 @@ def later_gemma(architecture, model_type, **members):
 
 def gpt_neox(**members):
     return config("GPTNeoXForCausalLM", "gpt_neox", **{
-        **SIZES, "num_attention_heads": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-5, "rotary_pct": 0.25,
-        "rotary_emb_base": 10000, **members})
+        **SIZES, "num_attention_heads": 2, "hidden_act": "gelu", "layer_norm_eps": 1e-5, "rotary_emb_base": 5000,
+        **members})
 
 
 def gpt2(**members):
@@ -115,7 +115,7 @@ CONFIGS = {
                            rope_theta=1e6, use_sliding_window=True, sliding_window=5, max_window_layers=1),
     "qwen3": config("Qwen3ForCausalLM", "qwen3", **SIZES, head_dim=8, hidden_act="silu", rms_norm_eps=1e-6, rope_theta=1e6),
     "phi": phi(),
-    "phi_norms": phi(qk_layernorm=True),
+    "phi_norms": phi(qk_layernorm=True, partial_rotary_factor=1.0),
     "phi3": phi3(sliding_window=5),
     "phi3_longrope": phi3(original_max_position_embeddings=8, rope_scaling={
         "type": "longrope", "short_factor": [1.0, 1.25], "long_factor": [1.5, 4.0]}),
