@@ -18,16 +18,17 @@ constexpr const char* kVersion = "1";
 constexpr int64_t kMostTokens = int64_t{1} << 50;
 
 std::map<std::string, std::string> to_metadata(const MomentsOrigin& origin) {
-  std::map<std::string, std::string> result = {{"format", kFormat},
-          {"format_version", kVersion},
-          {"base_identity", origin.base_identity},
-          {"tokenizer_identity", origin.tokenizer_identity},
-          {"max_length", std::to_string(origin.max_length)},
-          {"token_cap", fmt::format("{}", origin.token_cap)},  // the shortest text that reads back
-          {"retain_fields", Json(origin.retain_fields).dump()},
-          {"retain_template", origin.retain_template},
-          {"long_texts", origin.split_long_texts ? "split" : "cut"},
-          {"retain_files", to_json(origin.retain_files).dump()}};
+  std::map<std::string, std::string> result = {
+      {"format", kFormat},
+      {"format_version", kVersion},
+      {"base_identity", origin.base_identity},
+      {"tokenizer_identity", origin.tokenizer_identity},
+      {"max_length", std::to_string(origin.max_length)},
+      {"token_cap", fmt::format("{}", origin.token_cap)},  // the shortest text that reads back
+      {"retain_fields", Json(origin.retain_fields).dump()},
+      {"retain_template", origin.retain_template},
+      {"long_texts", origin.split_long_texts ? "split" : "cut"},
+      {"retain_files", to_json(origin.retain_files).dump()}};
   if (!origin.model.empty()) result["model"] = origin.model;
   return result;
 }

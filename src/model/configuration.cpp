@@ -229,10 +229,11 @@ ModelConfiguration read_configuration(const std::filesystem::path& directory) {
     }
     known += (known.empty() ? "" : ", ") + std::string(family.architecture);
   }
-  config.fail("architectures",
-              fmt::format("{} is not supported (supported: {}); to sanitize it all the same, collect "
-                          "its moments with scripts/collect_moments and pass them as --moments",
-                          quote(architecture), known));
+  config.fail(
+      "architectures",
+      fmt::format("{} is not supported (supported: {}); to sanitize it all the same, collect "
+                  "its moments with scripts/collect_moments and pass them as --moments",
+                  quote(architecture), known));
 }
 
 }  // namespace sagesan

@@ -38,15 +38,14 @@ void add_sites(const PlannedTensor& tensor, int64_t experts, std::set<Site>& sit
 
 }  // namespace
 
-Plan make_plan(const UpdateVector& update_vector, const ModelMap& model,
-               OtherPolicy other, const NameFilter& filter) {
+Plan make_plan(const UpdateVector& update_vector, const ModelMap& model, OtherPolicy other,
+               const NameFilter& filter) {
   Plan plan;
   for (const Update& update : update_vector.updates) {
     if (!update.changed) continue;
     if (update.name == model.tied_head) continue;  // written with the embedding
     PlannedTensor tensor{.update = &update};
-    if (const auto found = model.parameters.find(update.name);
-        found != model.parameters.end()) {
+    if (const auto found = model.parameters.find(update.name); found != model.parameters.end()) {
       tensor.parameter = found->second;
       const ParameterKind kind = found->second.kind;
       if (!filter.selects(update.name)) {

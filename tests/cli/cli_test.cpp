@@ -212,8 +212,26 @@ TEST_F(Cli, EvaluateWritesJsonToAFile) {
   EXPECT_EQ(json::parse(read_file(file))["data"]["kept"]["records"], 5);
 }
 
-TEST_F(Cli, FamiliesAreListed) {
-  EXPECT_NE(succeed({"families"}).find("LlamaForCausalLM"), std::string::npos);
+TEST_F(Cli, FamiliesAreListedWithWhatWasVerified) {
+  const std::string table = succeed({"families"});
+  const json rows = json::parse(succeed({"families", "--json"}));
+  ASSERT_EQ(rows.size(), 15u);
+  for (const json& row : rows) {
+    for (const char* key : {"family", "architecture"}) {
+      const std::string word = row.at(key);
+      EXPECT_NE(table.find(word + " "), std::string::npos) << word << " is not in: " << table;
+    }
+    ASSERT_GT(row.at("models").size(), 0u) << row;
+    for (const std::string model : row.at("models"))
+      EXPECT_NE(table.find(model), std::string::npos) << model << " is not in: " << table;
+    EXPECT_EQ(row.at("verified").size(), 3u) << row;
+    for (const auto& [name, meaning] : row.at("verified").items())
+      EXPECT_NE(table.find(meaning), std::string::npos) << name << " is not told in: " << table;
+    // The one model whose own weights were run.
+    const bool llama = row.at("family") == "llama";
+    EXPECT_EQ(row.at("real_weights"), llama ? json{"SmolLM2-135M"} : json::array()) << row;
+  }
+  EXPECT_NE(table.find("Real weights were run of SmolLM2-135M (llama) alone"), std::string::npos);
 }
 
 }  // namespace

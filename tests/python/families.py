@@ -1,7 +1,7 @@
 """Tiny configurations of every family, with every switch that real checkpoints have, and where their sites are."""
-from transformers import (Gemma2Config, Gemma3TextConfig, GemmaConfig, GPT2Config, GPTNeoXConfig, LlamaConfig,
-                          MistralConfig, MixtralConfig, Olmo2Config, Phi3Config, PhiConfig, Qwen2Config, Qwen2MoeConfig,
-                          Qwen3Config, Qwen3MoeConfig)
+from transformers import (MODEL_FOR_CAUSAL_LM_MAPPING, Gemma2Config, Gemma3TextConfig, GemmaConfig, GPT2Config,
+                          GPTNeoXConfig, LlamaConfig, MistralConfig, MixtralConfig, Olmo2Config, Phi3Config, PhiConfig,
+                          Qwen2Config, Qwen2MoeConfig, Qwen3Config, Qwen3MoeConfig)
 
 VOCABULARY = 131
 SIZES = dict(vocab_size=VOCABULARY, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=6,
@@ -111,6 +111,11 @@ CONFIGS = {
     "qwen3_moe": Qwen3MoeConfig(**SIZES, **MOE, norm_topk_prob=True),
     "qwen3_moe_dense_layers": Qwen3MoeConfig(**SIZES, **MOE, mlp_only_layers=[0], attention_bias=True),
 }
+
+
+def architecture(config):
+    """As config.json has it."""
+    return MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].__name__
 
 
 def body(model):

@@ -10,8 +10,12 @@ from safetensors.torch import load_file
 from transformers import AutoConfig
 
 from conftest import forward, make_model, random_texts, save_state, write_ids
+<<<<<<< HEAD
 from families import CONFIGS, VOCABULARY, expert_modules, is_norm, normalized, sites
 from published import PUBLISHED
+=======
+from families import CONFIGS, VOCABULARY, architecture, expert_modules, is_norm, normalized, sites
+>>>>>>> golden
 
 # Shorter and longer than the window, the original context and the whole context; one token alone.
 LENGTHS = [1, 5, 31, 40, 64, 90]
@@ -70,8 +74,13 @@ def add_expert_moments(sums, index, module, x, chosen, weights):
             sums[key] = sums.get(key, 0) + values.T @ values
 
 
+<<<<<<< HEAD
 def expected_results(model, seed):
     sums = {}
+=======
+def observe(model, sums):
+    """Adds the second moment of every site, whatever runs through the model, to `sums`: of norms the diagonal."""
+>>>>>>> golden
     for site, module in sites(model).items():
         def hook(module, inputs, site=site):
             x = inputs[0].reshape(-1, inputs[0].shape[-1])
@@ -83,6 +92,12 @@ def expected_results(model, seed):
     for index, module in expert_modules(model).items():
         module.register_forward_pre_hook(
             lambda module, inputs, index=index: add_expert_moments(sums, index, module, *inputs))
+
+
+def expected_results(name, seed):
+    model = make_model(CONFIGS[name], seed)
+    sums = {}
+    observe(model, sums)
     logits = []
     with torch.no_grad():
         for text in random_texts(VOCABULARY, LENGTHS, seed):
@@ -116,3 +131,8 @@ def compare(directory, expected, sums):
     for site in seen:
         error = (ours[site + ".sum"] - sums[site]).norm() / sums[site].norm()
         assert error < 1e-5, (site, error)
+
+
+def test_every_family_is_compared(sagesan):
+    table = {row["architecture"] for row in json.loads(sagesan("families", "--json"))}
+    assert {architecture(config) for config in CONFIGS.values()} == table

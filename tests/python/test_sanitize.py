@@ -114,6 +114,11 @@ def test_every_family_agrees_with_the_oracle(name, setting, sagesan, tmp_path):
     compare_loaded(tmp_path / "out", base, unlearned, *oracle.sanitize(base, unlearned, texts, strength, energy))
 
 
+def test_every_family_is_sanitized(sagesan):
+    table = {row["architecture"] for row in json.loads(sagesan("families", "--json"))}
+    assert {families.architecture(families.CONFIGS[name]) for name in FAMILIES} == table
+
+
 def compare_loaded(directory, base, unlearned, expected, ranks):
     """1e-5 of each tensor's update; not where an energy sum lies so near the threshold that ranks may differ."""
     loaded = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)

@@ -12,9 +12,9 @@ namespace sagesan {
 ///      "tied_head": "lm_head.weight",          where the head is tied and may be stored too
 ///      "parameters": {"model.layers.0.mlp.up_proj.weight": {"kind": "linear", "site": "..."}}}
 ///
-/// `kind` is "linear", "bias", "norm", "embedding" or "tied_embedding", `site` one of the file's (none
-/// for a bias), `head` a tied embedding's other site, `transposed` true for weights `[in, out]`.
-/// Tensors that it leaves out are copied.
+/// `kind` is "linear", "bias", "norm", "embedding" or "tied_embedding", `site` one of the file's
+/// (none for a bias), `head` a tied embedding's other site, `transposed` true for weights `[in,
+/// out]`. Tensors that it leaves out are copied.
 ///
 /// Throws `InputError` for what contradicts itself, the file's sites or the tensors of `base`.
 ModelMap read_described_model(const MomentsFile& moments, const Checkpoint& base);

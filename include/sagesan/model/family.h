@@ -11,6 +11,8 @@ namespace sagesan {
 struct Family {
   std::string_view name;
   std::string_view architecture;  ///< as in config.json's `architectures`
+  std::string_view models;        ///< that people know it by, separated by ", "
+  std::string_view real_weights;  ///< of these models those whose own weights were run, likewise
   ModelConfiguration (*configure)(const JsonObject& config);
 };
 

@@ -29,8 +29,8 @@ struct Parameter {
   ParameterKind kind;
   Site site;  ///< its input; of all experts' tensor, the first expert's
   std::vector<int64_t> shape;
-  bool transposed = false;  ///< a linear module's weight stored `[in, out]`
-  int64_t experts = 0;      ///< 0, or a tensor `[experts, out, in]` of linear modules
+  bool transposed = false;        ///< a linear module's weight stored `[in, out]`
+  int64_t experts = 0;            ///< 0, or a tensor `[experts, out, in]` of linear modules
   std::optional<Site> head = {};  ///< a tied embedding's other input
 
   /// The site that the rows of expert `index` read.

@@ -45,7 +45,7 @@ struct Plan {
 };
 
 /// `update_vector` must outlive the plan. Tensors that `filter` does not select are kept.
-Plan make_plan(const UpdateVector& update_vector, const ModelMap& model,
-               OtherPolicy other, const NameFilter& filter);
+Plan make_plan(const UpdateVector& update_vector, const ModelMap& model, OtherPolicy other,
+               const NameFilter& filter);
 
 }  // namespace sagesan

@@ -1,4 +1,5 @@
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "sagesan/model/family.h"
 
@@ -73,16 +74,18 @@ ModelConfiguration configure_gemma3(const JsonObject& config) {
   ModelConfiguration model = configure_later_gemma(config, pattern, 0, 0);
   const Json* parameters = config.find("rope_parameters");
   const Json* full = config.find("rope_scaling");
-  const Json* sliding = nullptr;
-  RopeDefaults local{.theta = config.number_or("rope_local_base_freq", 10000)};
+  Json sliding = Json::object();
   if (parameters != nullptr) {
     const JsonObject by_type(*parameters, config.where() + ": rope_parameters");
     full = &by_type.require("full_attention");
-    sliding = &by_type.require("sliding_attention");
+    sliding = by_type.require("sliding_attention");
   }
+  // Its own, or config.json's rope_theta would be taken, which is that of the other layers.
+  if (sliding.is_object() && !sliding.contains("rope_theta"))
+    sliding["rope_theta"] = config.number_or("rope_local_base_freq", 10000);
   model.ropes = {
       read_rope(config, full, model.head_dimension, {.theta = config.number_or("rope_theta", 1e6)}),
-      read_rope(config, sliding, model.head_dimension, local)};
+      read_rope(config, &sliding, model.head_dimension, {})};
   for (LayerConfiguration& layer : model.layers) layer.rope = layer.window > 0 ? 1 : 0;
   TensorNames& names = model.layouts[0];
   names.query_norm = "model.layers.{}.self_attn.q_norm";
