@@ -25,7 +25,7 @@ Site read_site(const JsonObject& entry, std::string_view key, SiteKind kind,
                const MomentsFile& moments) {
   const std::string name = entry.string(key);
   const auto found = moments.sites().find(name);
-  const Site site(kind, name);
+  Site site(kind, name);
   if (found == moments.sites().end() || found->second.diagonal != site.is_diagonal())
     entry.fail(key, fmt::format("the file has no such moment of site {}", quote(name)));
   return site;
