@@ -10,12 +10,8 @@ from safetensors.torch import load_file
 from transformers import AutoConfig
 
 from conftest import forward, make_model, random_texts, save_state, write_ids
-<<<<<<< HEAD
-from families import CONFIGS, VOCABULARY, expert_modules, is_norm, normalized, sites
-from published import PUBLISHED
-=======
 from families import CONFIGS, VOCABULARY, architecture, expert_modules, is_norm, normalized, sites
->>>>>>> golden
+from published import PUBLISHED
 
 # Shorter and longer than the window, the original context and the whole context; one token alone.
 LENGTHS = [1, 5, 31, 40, 64, 90]
@@ -74,13 +70,8 @@ def add_expert_moments(sums, index, module, x, chosen, weights):
             sums[key] = sums.get(key, 0) + values.T @ values
 
 
-<<<<<<< HEAD
-def expected_results(model, seed):
-    sums = {}
-=======
 def observe(model, sums):
     """Adds the second moment of every site, whatever runs through the model, to `sums`: of norms the diagonal."""
->>>>>>> golden
     for site, module in sites(model).items():
         def hook(module, inputs, site=site):
             x = inputs[0].reshape(-1, inputs[0].shape[-1])
@@ -94,8 +85,7 @@ def observe(model, sums):
             lambda module, inputs, index=index: add_expert_moments(sums, index, module, *inputs))
 
 
-def expected_results(name, seed):
-    model = make_model(CONFIGS[name], seed)
+def expected_results(model, seed):
     sums = {}
     observe(model, sums)
     logits = []
