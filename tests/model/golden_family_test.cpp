@@ -64,14 +64,27 @@ std::vector<double> figures(const SiteMoment& moment) {
   return {trace.item<double>(), (form * probe).sum().item<double>()};
 }
 
-class GoldenFamily : public ::testing::TestWithParam<json> {
+/// As a parameter, a case is printed by its name alone.
+struct Case {
+  json data;
+  friend void PrintTo(const Case& item, std::ostream* stream) { *stream << item.data.at("name"); }
+};
+
+std::vector<Case> named_cases() {
+  std::vector<Case> result;
+  for (json& item : golden_cases()) result.push_back({std::move(item)});
+  return result;
+}
+
+class GoldenFamily : public ::testing::TestWithParam<Case> {
  protected:
   GoldenFamily() {
-    write_checkpoint(directory_.path(), GetParam());
+    write_checkpoint(directory_.path(), GetParam().data);
     checkpoint_.emplace(Checkpoint::open(directory_.path()));
     model_ = read_configuration(directory_.path());
     match_parameters(model_, *checkpoint_);
-    for (const json& text : GetParam().at("texts")) batch_.add(text.get<std::vector<int64_t>>());
+    for (const json& text : GetParam().data.at("texts"))
+      batch_.add(text.get<std::vector<int64_t>>());
   }
 
   Tensor logits() {
@@ -90,8 +103,8 @@ class GoldenFamily : public ::testing::TestWithParam<json> {
 };
 
 TEST_P(GoldenFamily, HasTheLogitsOfTransformers) {
-  const auto rows = GetParam().at("rows").get<std::vector<int64_t>>();
-  const auto expected = GetParam().at("logits").get<std::vector<std::vector<double>>>();
+  const auto rows = GetParam().data.at("rows").get<std::vector<int64_t>>();
+  const auto expected = GetParam().data.at("logits").get<std::vector<std::vector<double>>>();
   const Tensor ours = logits().to(at::kDouble);
   ASSERT_EQ(rows.size(), expected.size());
   ASSERT_GE(rows.size(), 8u);
@@ -107,7 +120,7 @@ TEST_P(GoldenFamily, HasTheMomentsOfTransformers) {
   for (const auto& [site, channels] : model_sites(model_)) {
     if (!site.is_embedding()) plan.sites.insert(site);
   }
-  const json& expected = GetParam().at("sites");
+  const json& expected = GetParam().data.at("sites");
   std::set<std::string> seen;
   const auto check = [&](Site site, const SiteMoment& moment, double /*reference_trace*/) {
     if (std::visit([](const auto& m) { return m.count(); }, moment) == 0) return;
@@ -125,9 +138,9 @@ TEST_P(GoldenFamily, HasTheMomentsOfTransformers) {
   EXPECT_EQ(seen.size(), expected.size());
 }
 
-INSTANTIATE_TEST_SUITE_P(Cases, GoldenFamily, ::testing::ValuesIn(golden_cases()),
+INSTANTIATE_TEST_SUITE_P(Cases, GoldenFamily, ::testing::ValuesIn(named_cases()),
                          [](const auto& item) {
-                           return item.param.at("name").template get<std::string>();
+                           return item.param.data.at("name").template get<std::string>();
                          });
 
 TEST(GoldenFamilies, AreAllOfTheTable) {
