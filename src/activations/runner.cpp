@@ -70,7 +70,7 @@ class LayerMoments {
 
  private:
   /// The moment of a site, a new one where it has none yet.
-  SiteMoment& at(Site site, int64_t channels) {
+  SiteMoment& at(const Site& site, int64_t channels) {
     const auto found = moments_.find(site);
     if (found != moments_.end()) return found->second;
     if (site.is_norm())

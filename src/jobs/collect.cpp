@@ -69,7 +69,7 @@ MomentsSummary collect(const CollectOptions& options, const Progress& progress,
       progress("collect", static_cast<double>(layer), static_cast<double>(model.layer_count() + 1));
   };
   observe(model, checkpoint, device, texts.batch, plan, report,
-          [&](Site site, const SiteMoment& moment, double) {
+          [&](const Site& site, const SiteMoment& moment, double) {
             writer.write(site.name(), moment);
             report(std::max<int64_t>(site.layer, 0));
           });

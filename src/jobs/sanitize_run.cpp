@@ -45,7 +45,7 @@ void add_target(const SolveFigures& figures, double target, TensorReport& report
 }
 
 /// The site, and whose activations were observed there.
-std::string origin_of(Site site, const SanitizeOptions& options) {
+std::string origin_of(const Site& site, const SanitizeOptions& options) {
   const std::filesystem::path& origin = !options.moments.empty()        ? options.moments
                                         : options.unlearned_activations ? options.unlearned
                                                                         : options.base;
@@ -198,7 +198,7 @@ void SanitizeRun::solve_without_moments() {
   }
 }
 
-const Subspace& SanitizeRun::decompose(Site site, const SecondMoment& moment,
+const Subspace& SanitizeRun::decompose(const Site& site, const SecondMoment& moment,
                                        double reference_trace) {
   const double energy = options_.method == Method::kRidge ? 1 : options_.energy;
   subspace_ = dominant_subspace(moment, energy, origin_of(site, options_), reference_trace);
@@ -213,13 +213,13 @@ const Subspace& SanitizeRun::decompose(Site site, const SecondMoment& moment,
   return *subspace_;
 }
 
-void SanitizeRun::keep_unseen(Site site) {
+void SanitizeRun::keep_unseen(const Site& site) {
   for (const PlannedTensor& tensor : plan_.tensors) {
     if (tensor.treatment == Treatment::kSolve && tensor.site() == site) keep(tensor);
   }
 }
 
-double SanitizeRun::expert_trace(Site site) {
+double SanitizeRun::expert_trace(const Site& site) {
   if (!site.is_expert()) return 0;
   const auto [found, fresh] = expert_traces_.try_emplace({site.layer, site.kind}, 0);
   for (int64_t i = 0; i < inputs_.map.experts && fresh; ++i) {
@@ -230,7 +230,7 @@ double SanitizeRun::expert_trace(Site site) {
   return found->second;
 }
 
-void SanitizeRun::solve_with(Site site, const SiteMoment& moment, double reference_trace) {
+void SanitizeRun::solve_with(const Site& site, const SiteMoment& moment, double reference_trace) {
   int64_t tokens = 0;
   std::visit(
       [&](const auto& m) {
@@ -293,7 +293,7 @@ void SanitizeRun::run() {
   observe(unlearned ? inputs_.unlearned_model : inputs_.model,
           unlearned ? inputs_.unlearned : inputs_.base, inputs_.device, inputs_.retain.batch,
           {.sites = plan_.sites, .token_cap = options_.token_cap}, entering,
-          [this](Site site, const SiteMoment& moment, double reference_trace) {
+          [this](const Site& site, const SiteMoment& moment, double reference_trace) {
             solve_with(site, moment, reference_trace);
           });
 }

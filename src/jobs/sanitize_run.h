@@ -30,10 +30,10 @@ class SanitizeRun {
  private:
   void copy_unchanged();
   void solve_without_moments();
-  void solve_with(Site site, const SiteMoment& moment, double reference_trace);
-  const Subspace& decompose(Site site, const SecondMoment& moment, double reference_trace);
-  void keep_unseen(Site site);
-  double expert_trace(Site site);
+  void solve_with(const Site& site, const SiteMoment& moment, double reference_trace);
+  const Subspace& decompose(const Site& site, const SecondMoment& moment, double reference_trace);
+  void keep_unseen(const Site& site);
+  double expert_trace(const Site& site);
   void solve(const PlannedTensor& tensor, Rule rule, const Subspace* subspace);
   Filter choose_filter(const PlannedTensor& tensor, const Rule& rule) const;
   void keep(const PlannedTensor& tensor);

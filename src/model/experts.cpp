@@ -1,7 +1,3 @@
-#include <ATen/ops/nonzero.h>
-#include <ATen/ops/sigmoid.h>
-#include <ATen/ops/topk.h>
-
 #include "layer.h"
 #include "sagesan/support/error.h"
 
@@ -18,14 +14,14 @@ struct Routed {
 /// Routing weights of all tokens, float32 `[tokens, experts]`, 0 where a token does not go.
 Tensor route(const Tensor& inputs, const Linear& router, const ExpertsConfiguration& experts) {
   const Tensor shares = at::softmax(router(inputs), -1);
-  auto [weights, chosen] = at::topk(shares, experts.per_token, -1);
+  auto [weights, chosen] = shares.topk(experts.per_token, -1);
   if (experts.normalized_weights) weights = weights / weights.sum(-1, true);
   return at::zeros_like(shares).scatter(1, chosen, weights);
 }
 
 Routed routed_rows(const Tensor& weights, const Block& block) {
   const Tensor here = weights.narrow(0, block.start, block.count);
-  const Tensor local = at::nonzero(here).squeeze(1);
+  const Tensor local = here.nonzero().squeeze(1);
   Routed result{.rows = local + block.start, .weights = here.index_select(0, local).unsqueeze(1)};
   const Tensor positions = local.cpu();
   const auto* position = positions.data_ptr<int64_t>();
@@ -49,7 +45,7 @@ void MlpHalf::add_experts(Tensor& hidden, const Tensor& inputs, const std::vecto
   Tensor sums = at::zeros_like(hidden);
   for (int64_t expert = 0; expert < model_.experts.count; ++expert) {
     const Tensor own = weights.select(1, expert);
-    if (at::nonzero(own).size(0) == 0) continue;
+    if (own.nonzero().size(0) == 0) continue;
     const bool fused = !names.experts_gate_up.empty();
     const auto module = [&](const std::string& pattern) {
       return reader_.linear(pattern, layer_, false, expert);
@@ -83,7 +79,7 @@ void MlpHalf::add_experts(Tensor& hidden, const Tensor& inputs, const std::vecto
       const Tensor input = inputs.narrow(0, block.start, block.count);
       const Tensor inner = shared.hidden(input, model_.activation);
       watch(SiteKind::kSharedHidden, inner, block.lengths);
-      sum = sum + shared.down(inner) * at::sigmoid(gate(input));
+      sum = sum + shared.down(inner) * gate(input).sigmoid();
     }
     SAGESAN_ASSERT(!output_norm_.defined());
     x.add_(sum);

@@ -28,7 +28,7 @@ SiteWatch::SiteWatch(int64_t layer, const std::set<Site>& wanted, bool finish,
   }
 }
 
-bool SiteWatch::operator()(Site site, const Tensor& x, const std::vector<int64_t>& lengths,
+bool SiteWatch::operator()(const Site& site, const Tensor& x, const std::vector<int64_t>& lengths,
                            const Tensor& weights) const {
   if (wanted_.contains(site)) observer_({site, x, lengths, weights});
   return last_ > site;

@@ -26,7 +26,7 @@ class SiteWatch {
   bool operator()(SiteKind kind, const Tensor& x, const std::vector<int64_t>& lengths) const {
     return (*this)(Site{layer_, kind}, x, lengths, Tensor());
   }
-  bool operator()(Site site, const Tensor& x, const std::vector<int64_t>& lengths,
+  bool operator()(const Site& site, const Tensor& x, const std::vector<int64_t>& lengths,
                   const Tensor& weights) const;
 
  private:

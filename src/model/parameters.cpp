@@ -42,14 +42,14 @@ class ParameterList {
   void add(const std::string& name, Parameter parameter) {
     parameters[name] = std::move(parameter);
   }
-  void norm(const std::string& module, Site site, int64_t channels) {
+  void norm(const std::string& module, const Site& site, int64_t channels) {
     if (module.empty()) return;
     const std::string name = name_in_layer(module, site.layer);
     add(name + ".weight", {ParameterKind::kNorm, site, {channels}});
     if (model_.norm == NormKind::kLayer)
       add(name + ".bias", {ParameterKind::kBias, site, {channels}});
   }
-  void linear(const std::string& module, Site site, int64_t out, int64_t in, bool bias) {
+  void linear(const std::string& module, const Site& site, int64_t out, int64_t in, bool bias) {
     if (module.empty()) return;
     const std::string name = name_in_layer(module, site.layer, site.expert);
     const bool transposed = model_.transposed;

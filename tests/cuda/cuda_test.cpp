@@ -50,7 +50,7 @@ class Cuda : public ::testing::Test {
     std::map<Site, SiteMoment> result;
     observe(
         model, checkpoint, device, batch_, plan, [](int64_t) {},
-        [&](Site site, const SiteMoment& moment, double) { result.emplace(site, moment); });
+        [&](const Site& site, const SiteMoment& moment, double) { result.emplace(site, moment); });
     return result;
   }
 

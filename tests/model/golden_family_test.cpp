@@ -122,7 +122,7 @@ TEST_P(GoldenFamily, HasTheMomentsOfTransformers) {
   }
   const json& expected = GetParam().data.at("sites");
   std::set<std::string> seen;
-  const auto check = [&](Site site, const SiteMoment& moment, double /*reference_trace*/) {
+  const auto check = [&](const Site& site, const SiteMoment& moment, double /*reference_trace*/) {
     if (std::visit([](const auto& m) { return m.count(); }, moment) == 0) return;
     const std::string name = site.name();
     seen.insert(name);

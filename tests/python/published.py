@@ -35,6 +35,11 @@ PUBLISHED = {
         "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "sliding_window": 262144, "tie_word_embeddings": False,
         "rope_scaling": {"type": "longrope", "short_factor": [1.0, 1.02, 1.05, 1.1],
                          "long_factor": [1.1, 1.7, 2.5, 3.0]}},
+    "Phi-3-mini-128k, its first configuration": SMALL | {
+        "architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "hidden_act": "silu", "max_position_embeddings": 128,
+        "num_key_value_heads": 6, "original_max_position_embeddings": 32, "rms_norm_eps": 1e-05, "rope_theta": 10000.0,
+        "rope_scaling": {"type": "yarn", "short_factor": [1.0, 1.02, 1.05, 1.1], "long_factor": [1.1, 1.7, 2.5, 3.0]},
+        "sliding_window": 16, "tie_word_embeddings": False},
     "Phi-4-mini-instruct": GROUPED | {
         "architectures": ["Phi3ForCausalLM"], "model_type": "phi3", "attention_bias": False, "hidden_act": "silu",
         "full_attn_mod": 1, "interpolate_factor": 1, "lm_head_bias": False, "max_position_embeddings": 128,

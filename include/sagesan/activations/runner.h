@@ -12,7 +12,8 @@ namespace sagesan {
 /// Takes the moment of one site; it is gone afterwards. `reference_trace` is the mean trace over
 /// the layer's experts for an expert's moment, which is empty where the expert saw no token; else
 /// 0.
-using MomentSink = std::function<void(Site site, const SiteMoment& moment, double reference_trace)>;
+using MomentSink =
+    std::function<void(const Site& site, const SiteMoment& moment, double reference_trace)>;
 
 /// What a run over texts observes.
 struct ObservationPlan {

@@ -1,3 +1,5 @@
+#include <nlohmann/json.hpp>
+
 #include "sagesan/model/family.h"
 
 namespace sagesan {
@@ -6,7 +8,14 @@ namespace sagesan {
 // RoPE scaled by long and short factors (transformers: models/phi3).
 ModelConfiguration configure_phi3(const JsonObject& config) {
   ModelConfiguration model = read_common_configuration(config, {.default_norm_epsilon = 1e-5});
-  model.ropes = {read_rope(config, model.head_dimension, {.original_positions = 4096})};
+  const Json* given = config.find("rope_parameters");
+  if (given == nullptr) given = config.find("rope_scaling");
+  Json rope = given != nullptr ? *given : Json::object();
+  // An early name of the same scaling in this family.
+  for (const char* key : {"type", "rope_type"}) {
+    if (rope.is_object() && rope.contains(key) && rope[key] == "yarn") rope[key] = "longrope";
+  }
+  model.ropes = {read_rope(config, &rope, model.head_dimension, {.original_positions = 4096})};
   set_windows(
       config, read_window(config, 0), [](int64_t) { return true; }, model);
   TensorNames& names = model.layouts[0];
