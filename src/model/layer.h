@@ -80,7 +80,7 @@ class MlpHalf {
   Tensor input(const Tensor& x, const Tensor& attention_input, const Block& block,
                const SiteWatch& watch) const;
   /// Adds the MLP of `input` to `x`, in place.
-  void add(Tensor x, const Tensor& input, const Block& block, const SiteWatch& watch) const;
+  void add(const Tensor& x, const Tensor& input, const Block& block, const SiteWatch& watch) const;
   bool has_experts() const { return model_.layer(layer_).experts; }
   /// The same for all blocks at once, an expert after another. `inputs` as `hidden`.
   void add_experts(Tensor& hidden, const Tensor& inputs, const std::vector<Block>& blocks,

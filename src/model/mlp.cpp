@@ -38,7 +38,8 @@ Tensor MlpHalf::input(const Tensor& x, const Tensor& attention_input, const Bloc
   return watch(SiteKind::kMlpInput, input, block.lengths) ? input : Tensor();
 }
 
-void MlpHalf::add(Tensor x, const Tensor& input, const Block& block, const SiteWatch& watch) const {
+void MlpHalf::add(const Tensor& x, const Tensor& input, const Block& block,
+                  const SiteWatch& watch) const {
   const Tensor hidden = mlp_.hidden(input, model_.activation);
   if (!watch(SiteKind::kMlpHidden, hidden, block.lengths)) return;
   Tensor sum = mlp_.down(hidden);

@@ -36,7 +36,7 @@ TensorNames TensorNames::with_prefix(const std::string& from, const std::string&
                                          &TensorNames::shared_down,
                                          &TensorNames::shared_router}) {
     std::string& text = result.*name;
-    if (text.starts_with(from)) text = to + text.substr(from.size());
+    if (text.starts_with(from)) text.replace(0, from.size(), to);
   }
   return result;
 }
