@@ -21,13 +21,16 @@ ParameterKind read_kind(const JsonObject& entry) {
   entry.fail("kind", quote(name) + " is no kind of parameter");
 }
 
-Site read_site(const JsonObject& entry, std::string_view key, SiteKind kind,
+Site read_site(const JsonObject& entry, std::string_view key, SiteKind kind, int64_t channels,
                const MomentsFile& moments) {
   const std::string name = entry.string(key);
   const auto found = moments.sites().find(name);
   Site site(kind, name);
-  if (found == moments.sites().end() || found->second.diagonal != site.is_diagonal())
-    entry.fail(key, fmt::format("the file has no such moment of site {}", quote(name)));
+  if (found == moments.sites().end() || found->second.diagonal != site.is_diagonal() ||
+      found->second.channels != channels) {
+    entry.fail(key, fmt::format("the file has no moment of {} channels of site {} that would do",
+                                channels, quote(name)));
+  }
   return site;
 }
 
@@ -37,21 +40,26 @@ Parameter read_parameter(const JsonObject& entry, const StoredTensor& stored,
                       .shape = stored.info->shape,
                       .transposed = entry.boolean_or("transposed", false)};
   const ParameterKind kind = parameter.kind;
+  if (parameter.transposed && kind != ParameterKind::kLinear)
+    entry.fail("transposed", "is for linear modules alone");
   const bool matrix = kind != ParameterKind::kBias && kind != ParameterKind::kNorm;
   if (parameter.shape.size() != (matrix ? 2 : 1) || !is_computable(stored.info->dtype)) {
     throw InputError(stored.where(),
                      fmt::format("{} {} cannot be a {}", dtype_name(stored.info->dtype),
                                  shape_text(parameter.shape), parameter_kind_name(kind)));
   }
+  const int64_t rows = parameter.shape.front();
+  const int64_t columns = parameter.shape.back();
   if (kind == ParameterKind::kLinear) {
-    parameter.site = read_site(entry, "site", SiteKind::kOtherInput, moments);
+    parameter.site = read_site(entry, "site", SiteKind::kOtherInput,
+                               parameter.transposed ? rows : columns, moments);
   } else if (kind == ParameterKind::kNorm) {
-    parameter.site = read_site(entry, "site", SiteKind::kOtherNorm, moments);
+    parameter.site = read_site(entry, "site", SiteKind::kOtherNorm, rows, moments);
   } else if (kind != ParameterKind::kBias) {
-    parameter.site = read_site(entry, "site", SiteKind::kOtherEmbedding, moments);
+    parameter.site = read_site(entry, "site", SiteKind::kOtherEmbedding, rows, moments);
   }
   if (kind == ParameterKind::kTiedEmbedding)
-    parameter.head = read_site(entry, "head", SiteKind::kOtherInput, moments);
+    parameter.head = read_site(entry, "head", SiteKind::kOtherInput, columns, moments);
   return parameter;
 }
 
@@ -78,6 +86,8 @@ ModelMap read_described_model(const MomentsFile& moments, const Checkpoint& base
     map.tied_embedding = name;
     map.tied_head = object.string("tied_head");
   }
+  if (map.parameters.contains(map.tied_head))
+    object.fail("tied_head", "is one of the parameters: it must be the head that is tied to them");
   return map;
 }
 

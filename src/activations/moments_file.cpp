@@ -194,11 +194,11 @@ Tensor MomentsFile::read_tensor(const std::string& name) const {
 namespace {
 
 /// Whether these can be sums of squares with that weight: none negative, their sum and mean
-/// positive and finite.
-bool are_energies(const Tensor& squares, double weight) {
+/// positive and finite. An expert's may all be 0.
+bool are_energies(const Tensor& squares, double weight, bool expert) {
   const double sum = squares.sum().item<double>();
-  return squares.min().item<double>() >= 0 && sum > 0 && std::isfinite(sum) &&
-         std::isnormal(sum / weight);
+  if (!(squares.min().item<double>() >= 0) || !std::isfinite(sum)) return false;
+  return std::isnormal(sum / weight) || (expert && sum == 0);
 }
 
 }  // namespace
@@ -215,10 +215,12 @@ SiteMoment MomentsFile::read(const std::string& site, at::Device device) const {
   const Tensor squares = rows             ? values.to(at::kDouble).pow(2).sum(1)
                          : shape.diagonal ? values
                                           : values.diagonal();
+  const bool expert = site.find(".experts.") != std::string::npos;
   const bool empty = rows && shape.tokens == 0;
   const bool sound = empty ? count == 0 && weight == 0
                            : count >= 1 && count <= kMostTokens && weight > 0 &&
-                                 (!rows || count == shape.tokens) && are_energies(squares, weight);
+                                 (!rows || count == shape.tokens) &&
+                                 are_energies(squares, weight, expert);
   if (!sound) {
     throw InputError(path().string(),
                      fmt::format("site {}: count {}, weight {} and the sums of squares contradict "

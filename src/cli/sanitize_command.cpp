@@ -89,10 +89,9 @@ SanitizeOptions parse(const Words& words, const Given& given) {
 
 void print_plan(const SanitizeResult& result, const SanitizeOptions& options) {
   const SanitizeReport& report = result.report;
-  int64_t solved = 0;
-  for (const TensorReport& tensor : report.tensors) solved += tensor.treatment == "solved" ? 1 : 0;
   std::cout << fmt::format("would sanitize {} of {} changed tensors ({} in all) of a {} model\n",
-                           solved, report.tensors.size(), report.tensors_total, report.family);
+                           report.summary().solved, report.changed(), report.tensors_total,
+                           report.family);
   if (!options.moments.empty()) {
     std::cout << fmt::format("would use the moments of {} sites over {} tokens in {}\n",
                              report.sites.size(), report.tokens,
@@ -122,7 +121,7 @@ void print_tensors(const SanitizeReport& report) {
 void print_result(const SanitizeResult& result, const std::filesystem::path& out) {
   const SanitizeSummary summary = result.report.summary();
   std::cout << fmt::format("sanitized {} of {} changed tensors over {} retain tokens\n",
-                           summary.solved, result.report.tensors.size(), result.report.tokens);
+                           summary.solved, result.report.changed(), result.report.tokens);
   if (const auto kept = summary.linear_kept_bias()) {
     std::cout << fmt::format(
         "retention activation bias of the linear modules (mean): {:.3g} -> {:.3g} ({:.1f} % "

@@ -80,7 +80,8 @@ void add_plan(const Plan& plan, SanitizeReport& report) {
                                               : "unknown"),
          .treatment = std::string(treatment_name(tensor.treatment)),
          .dtype = std::string(dtype_name(tensor.update->unlearned.info->dtype)),
-         .shape = tensor.update->unlearned.info->shape});
+         .shape = tensor.shape(),
+         .expert = tensor.expert});
   }
 }
 
@@ -112,6 +113,10 @@ void check_plan(const SanitizeOptions& options, const SanitizeInputs& inputs,
       throw InputError(moments.path().string(),
                        fmt::format("holds no moment of site {}", quote(site.name())));
     }
+    if (found->second.tokens == 0 && !site.is_expert()) {
+      throw InputError(moments.path().string(),
+                       fmt::format("site {}: the moment is empty", quote(site.name())));
+    }
     const bool diagonal = site.is_diagonal();
     if (found->second.channels != channels.at(site) || found->second.diagonal != diagonal) {
       throw InputError(moments.path().string(),
@@ -130,19 +135,13 @@ void give_target_notice(const SanitizeReport& report, const Notice& notice) {
                   missed, report.summary().solved));
 }
 
-/// Experts that no retain token reached.
-void give_expert_notice(const SanitizeReport& report, const Notice& notice) {
-  int64_t experts = 0;
-  std::string first;
-  for (const auto& [name, site] : report.sites) {
-    if (site.tokens > 0 || !name.ends_with(".input")) continue;
-    if (experts++ == 0) first = name.substr(0, name.rfind('.'));
-  }
-  if (experts == 0) return;
-  notice(
-      fmt::format("{} experts saw no retain token and keep their updates ({}{}); more or other "
-                  "retain texts would reach them",
-                  experts, first, experts > 1 ? ", ..." : ""));
+void give_expert_notice(const SanitizeRun& run, const Notice& notice) {
+  if (run.unseen_experts.empty()) return;
+  const auto [layer, expert] = *run.unseen_experts.begin();
+  notice(fmt::format(
+      "{} experts saw no retain token and keep their updates (expert {} of layer {}{}); more "
+      "or other retain texts would reach them",
+      run.unseen_experts.size(), expert, layer, run.unseen_experts.size() > 1 ? ", ..." : ""));
 }
 
 }  // namespace
@@ -177,7 +176,7 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
     result.report.tensors.push_back(std::move(run.tensors.at(tensor.name())));
   }
   give_target_notice(result.report, notice);
-  give_expert_notice(result.report, notice);
+  give_expert_notice(run, notice);
   const std::string text = result.report.to_json().dump(1) + "\n";
   write_text_file(output.path() / kReportName, text);
   output.commit();

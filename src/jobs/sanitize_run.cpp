@@ -107,13 +107,15 @@ TensorReport SanitizeRun::start_report(const PlannedTensor& tensor) const {
                                                : "unknown"),
           .treatment = std::string(treatment_name(tensor.treatment)),
           .dtype = std::string(dtype_name(info.dtype)),
-          .shape = info.shape};
+          .shape = tensor.shape(),
+          .expert = tensor.expert};
 }
 
 void SanitizeRun::keep(const PlannedTensor& tensor) {
   const Update& update = *tensor.update;
   TensorReport report = start_report(tensor);
   report.treatment = treatment_name(Treatment::kKeep);
+  if (tensor.treatment == Treatment::kSolve) report.site = tensor.site().name();
   SolveFigures figures;
   if (tensor.expert) {
     // A part of a tensor, whose other parts are solved.
@@ -213,9 +215,19 @@ const Subspace& SanitizeRun::decompose(const Site& site, const SecondMoment& mom
   return *subspace_;
 }
 
+bool SanitizeRun::is_read(const Site& site) const {
+  return std::any_of(plan_.tensors.begin(), plan_.tensors.end(), [&](const PlannedTensor& tensor) {
+    return tensor.treatment == Treatment::kSolve &&
+           tensor.parameter->kind != ParameterKind::kBias &&
+           (tensor.site() == site || tensor.parameter->head == site);
+  });
+}
+
 void SanitizeRun::keep_unseen(const Site& site) {
   for (const PlannedTensor& tensor : plan_.tensors) {
-    if (tensor.treatment == Treatment::kSolve && tensor.site() == site) keep(tensor);
+    if (tensor.treatment != Treatment::kSolve || tensor.site() != site) continue;
+    keep(tensor);
+    unseen_experts.emplace(site.layer, site.expert);
   }
 }
 
@@ -238,7 +250,10 @@ void SanitizeRun::solve_with(const Site& site, const SiteMoment& moment, double 
         sites[site.name()] = {.tokens = tokens, .channels = m.channels()};
       },
       moment);
-  if (tokens == 0) return keep_unseen(site);
+  // Of some experts the mean alone is wanted.
+  if (!is_read(site)) return;
+  const auto* expert = site.is_expert() ? &std::get<SecondMoment>(moment) : nullptr;
+  if (expert != nullptr && !(expert->trace() > 0)) return keep_unseen(site);
   std::optional<Rule> rule;
   const Subspace* subspace = nullptr;
   if (const auto* second = std::get_if<SecondMoment>(&moment)) {

@@ -2,7 +2,9 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "sagesan/activations/moments.h"
 #include "sagesan/checkpoint/writer.h"
@@ -26,12 +28,16 @@ class SanitizeRun {
 
   std::map<std::string, TensorReport> tensors;
   std::map<std::string, SiteReport> sites;
+  /// Layer and number of those that no token reached and that keep an update.
+  std::set<std::pair<int64_t, int64_t>> unseen_experts;
 
  private:
   void copy_unchanged();
   void solve_without_moments();
   void solve_with(const Site& site, const SiteMoment& moment, double reference_trace);
   const Subspace& decompose(const Site& site, const SecondMoment& moment, double reference_trace);
+  /// Whether a tensor is solved with this site's moment.
+  bool is_read(const Site& site) const;
   void keep_unseen(const Site& site);
   double expert_trace(const Site& site);
   void solve(const PlannedTensor& tensor, Rule rule, const Subspace* subspace);

@@ -67,6 +67,8 @@ void read_scaling(const JsonObject& config, const JsonObject& rope, const std::s
     result.type = Type::kLongRope;
     result.short_factors = read_factors(rope, "short_factor", half);
     result.long_factors = read_factors(rope, "long_factor", half);
+    if (result.original_positions < 2)
+      rope.fail("original_max_position_embeddings", "expected at least 2");
     const double stretch =
         static_cast<double>(result.max_positions) / static_cast<double>(result.original_positions);
     result.factor = positive(rope, "factor", rope.number_or("factor", stretch));

@@ -40,6 +40,7 @@ Routed routed_rows(const Tensor& weights, const Block& block) {
 
 void MlpHalf::add_experts(Tensor& hidden, const Tensor& inputs, const std::vector<Block>& blocks,
                           const SiteWatch& watch) const {
+  SAGESAN_ASSERT(!output_norm_.defined());
   const TensorNames& names = model_.names();
   const Tensor weights = route(inputs, reader_.linear(names.router, layer_, false), model_.experts);
   Tensor sums = at::zeros_like(hidden);
@@ -81,7 +82,6 @@ void MlpHalf::add_experts(Tensor& hidden, const Tensor& inputs, const std::vecto
       watch(SiteKind::kSharedHidden, inner, block.lengths);
       sum = sum + shared.down(inner) * gate(input).sigmoid();
     }
-    SAGESAN_ASSERT(!output_norm_.defined());
     x.add_(sum);
   }
 }

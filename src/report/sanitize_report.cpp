@@ -1,5 +1,6 @@
 #include "sagesan/report/sanitize_report.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -18,6 +19,7 @@ Json tensor_json(const TensorReport& tensor) {
                {"site", tensor.site.empty() ? Json(nullptr) : Json(tensor.site)},
                {"dtype", tensor.dtype},
                {"shape", tensor.shape},
+               {"expert", or_null(tensor.expert)},
                {"rank", or_null(tensor.rank)},
                {"energy_share", or_null(tensor.energy_share)},
                {"strength", or_null(tensor.strength)},
@@ -58,7 +60,7 @@ Json summary_json(const SanitizeReport& report) {
   const SanitizeSummary summary = report.summary();
   return {
       {"tensors", report.tensors_total},
-      {"changed", report.tensors.size()},
+      {"changed", report.changed()},
       {"treatments", {{"solved", summary.solved}, {"kept", summary.kept}, {"base", summary.base}}},
       {"target_missed", summary.missed},
       {"linear_mean_bias_before", or_null(summary.linear_mean_bias_before)},
@@ -84,15 +86,23 @@ std::optional<double> SanitizeSummary::kept_update_norm() const {
   return ratio(update_norm_after, update_norm_before);
 }
 
+int64_t SanitizeReport::changed() const {
+  return std::count_if(tensors.begin(), tensors.end(),
+                       [](const TensorReport& tensor) { return tensor.expert.value_or(0) == 0; });
+}
+
 SanitizeSummary SanitizeReport::summary() const {
   SanitizeSummary summary;
   double bias_before = 0;
   double bias_after = 0;
   int64_t linear = 0;
   for (const TensorReport& tensor : tensors) {
-    ++(tensor.treatment == "solved" ? summary.solved
-       : tensor.treatment == "base" ? summary.base
-                                    : summary.kept);
+    // The parts of a tensor of all experts count as one, treated as the first of them.
+    if (tensor.expert.value_or(0) == 0) {
+      ++(tensor.treatment == "solved" ? summary.solved
+         : tensor.treatment == "base" ? summary.base
+                                      : summary.kept);
+    }
     summary.missed += tensor.target_reached == false ? 1 : 0;
     summary.update_norm_before += tensor.norm_before * tensor.norm_before;
     summary.update_norm_after += tensor.norm_after * tensor.norm_after;

@@ -23,6 +23,11 @@ std::string PlannedTensor::name() const {
   return expert ? fmt::format("{}[{}]", update->name, *expert) : update->name;
 }
 
+std::vector<int64_t> PlannedTensor::shape() const {
+  const std::vector<int64_t>& whole = update->unlearned.info->shape;
+  return expert ? std::vector{whole[1], whole[2]} : whole;
+}
+
 namespace {
 
 /// What must be observed to solve `tensor`.

@@ -13,7 +13,8 @@ import zipfile
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-import test_tokenizer as pieces
+import pipelines as pieces
+from vocabularies import SMOLLM2, pip_download, read_gguf_metadata
 from test_tokenizer import vocabulary  # noqa: F401  (a fixture)
 
 SYSTEM = "You are a helpful assistant."
@@ -66,10 +67,10 @@ def special(*contents, **flags):
 
 def on_gpt2(vocabulary, extra, begin=None):
     """GPT-2's pipeline with added tokens, and with one that the tokenizer opens every text with."""
-    description = pieces.tokenizer_json(vocabulary("gpt-2"), pieces.byte_level(), extra=extra)
+    description = pieces.byte_level_bpe(vocabulary("gpt-2"), pieces.byte_level(), extra=extra)
     if begin is not None:
         index = next(token["id"] for token in description["added_tokens"] if token["content"] == begin)
-        description["post_processor"] = pieces.bos_template(begin, index)
+        description["post_processor"] = pieces.template((begin, index))
     return description
 
 
@@ -229,10 +230,10 @@ def test_published_chat_templates_are_known(name, model, sagesan):
 
 
 def test_the_chat_template_of_a_model_as_it_is_published(model, sagesan, monkeypatch):
-    with zipfile.ZipFile(pieces.pip_download(pieces.SMOLLM2)) as archive:
+    with zipfile.ZipFile(pip_download(SMOLLM2)) as archive:
         gguf = next(name for name in archive.namelist() if name.endswith(".gguf"))
         with archive.open(gguf) as stream:
-            template = pieces.read_gguf_metadata(stream)["tokenizer.chat_template"]
+            template = read_gguf_metadata(stream)["tokenizer.chat_template"]
     monkeypatch.setitem(MODELS, "smollm2", (pieces.make_smollm2, (None, "<|im_end|>"), template))
     tokenizer, directory = model("smollm2")
     conversations = [conversation("smollm2", *PAIRS[:4]), conversation("smollm2", PAIRS[1], system="Be brief.")]

@@ -178,6 +178,36 @@ def test_an_expert_without_tokens_keeps_its_update(sagesan, tmp_path):
         assert torch.equal(ours[key], stored[key]) == (e in unseen)
 
 
+def test_a_dead_expert_keeps_its_update_and_hinders_nothing(sagesan, tmp_path):
+    """Its hidden states are all zero although tokens reach it; others are sanitized, from collected moments too."""
+    base = make_model(families.CONFIGS["mixtral"])
+    with torch.no_grad():
+        base.model.layers[1].mlp.experts.gate_up_proj[3] = 0
+    base.save_pretrained(tmp_path / "base")
+    perturb(copy.deepcopy(base), only="down_proj").save_pretrained(tmp_path / "unlearned")
+    write_ids(tmp_path / "retain.jsonl", random_texts(families.VOCABULARY, MANY))
+    direct, rows = run(sagesan, tmp_path)
+    pattern = "model.layers.1.block_sparse_moe.experts.{}.w2.weight"
+    assert [rows[pattern.format(e)]["treatment"] for e in range(5)] == ["solved"] * 3 + ["kept", "solved"]
+    assert sites_of(tmp_path)["layers.1.experts.3.hidden"]["tokens"] > 0
+    sagesan("collect", "--base", tmp_path / "base", "--retain", tmp_path / "retain.jsonl", "--out", tmp_path / "m")
+    sagesan("sanitize", "--base", tmp_path / "base", "--unlearned", tmp_path / "unlearned", "--moments", tmp_path / "m",
+            "--out", tmp_path / "again")
+    again = load_file(tmp_path / "again" / "model.safetensors")
+    assert all(torch.equal(again[key], value) for key, value in direct.items())
+
+
+def test_one_expert_alone_needs_one_decomposition(sagesan, tmp_path):
+    base = make_model(families.CONFIGS["mixtral"])
+    base.save_pretrained(tmp_path / "base")
+    perturb(copy.deepcopy(base)).save_pretrained(tmp_path / "unlearned")
+    write_ids(tmp_path / "retain.jsonl", random_texts(families.VOCABULARY, MANY))
+    _, rows = run(sagesan, tmp_path, include=r"layers\.1.*experts\.2\.w2")
+    sites = sites_of(tmp_path)
+    assert [site for site, row in sites.items() if row["rank"] is not None] == ["layers.1.experts.2.hidden"]
+    assert len(sites) == 5 and all(row["tokens"] > 0 for row in sites.values())
+
+
 def test_collected_moments_of_experts_give_the_same_bytes(sagesan, tmp_path):
     base = make_model(families.CONFIGS["qwen2_moe"])
     base.save_pretrained(tmp_path / "base")

@@ -38,8 +38,8 @@ ModelConfiguration configure_qwen3_moe(const JsonObject& config);
 
 /// Windows where `use_sliding_window` asks for them, from layer `max_window_layers` on.
 void set_qwen_windows(const JsonObject& config, ModelConfiguration& model);
-/// Throws where the numbers of experts contradict each other.
-void check_experts(const JsonObject& config, const ExpertsConfiguration& experts);
+/// Throws where the numbers of experts contradict each other or are absurd.
+void check_experts(const JsonObject& config, const ModelConfiguration& model);
 /// The same names with all experts of a layer in two tensors, as transformers 5 has them in memory.
 TensorNames with_fused_experts(TensorNames names);
 

@@ -22,6 +22,7 @@ struct TensorReport {
   std::string site;       ///< empty where none was observed
   std::string dtype;
   std::vector<int64_t> shape;
+  std::optional<int64_t> expert;  ///< of a tensor of all experts; then `shape` is this one's
   std::optional<int64_t> rank;
   std::optional<double> energy_share;
   std::optional<double> strength;  ///< of solved ones; absent: infinite (projected out)
@@ -84,6 +85,8 @@ struct SanitizeReport {
   std::map<std::string, SiteReport> sites;
   std::vector<TensorReport> tensors;
 
+  /// Changed tensors: the parts of all experts' ones count once.
+  int64_t changed() const;
   SanitizeSummary summary() const;
   Json to_json() const;
 };

@@ -31,8 +31,10 @@ struct PlannedTensor {
 
   /// The tensor's name; "name[3]" for an expert's part.
   std::string name() const;
-  /// Where the input of a solved one is observed.
+  /// Its own shape: of an expert's part, that of the matrix.
+  std::vector<int64_t> shape() const;
   MatrixView view() const { return parameter->view(expert); }
+  /// Where the input of a solved one is observed.
   Site site() const { return expert ? parameter->expert_site(*expert) : parameter->site; }
 };
 

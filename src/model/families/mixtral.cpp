@@ -12,7 +12,7 @@ ModelConfiguration configure_mixtral(const JsonObject& config) {
   model.experts = {.count = config.integer_or("num_local_experts", 8),
                    .per_token = config.integer_or("num_experts_per_tok", 2),
                    .intermediate_size = model.intermediate_size};
-  check_experts(config, model.experts);
+  check_experts(config, model);
   for (LayerConfiguration& layer : model.layers) layer.experts = true;
   TensorNames& names = model.layouts[0];
   names.router = "model.layers.{}.block_sparse_moe.gate";

@@ -24,7 +24,6 @@ void add_experts(const JsonObject& config, int64_t count, int64_t per_token,
         dense != nullptr && std::find(dense->begin(), dense->end(), i) != dense->end();
     model.layers[static_cast<size_t>(i)].experts = !listed && (i + 1) % step == 0;
   }
-  if (model.experts.count > 0) check_experts(config, model.experts);
   TensorNames& names = model.layouts[0];
   names.router = "model.layers.{}.mlp.gate";
   names.expert_gate = "model.layers.{}.mlp.experts.{}.gate_proj";
@@ -54,6 +53,7 @@ ModelConfiguration configure_qwen2_moe(const JsonObject& config) {
   names.shared_up = "model.layers.{}.mlp.shared_expert.up_proj";
   names.shared_down = "model.layers.{}.mlp.shared_expert.down_proj";
   names.shared_router = "model.layers.{}.mlp.shared_expert_gate";
+  check_experts(config, model);
   model.layouts.push_back(with_fused_experts(names));
   return model;
 }
@@ -69,6 +69,7 @@ ModelConfiguration configure_qwen3_moe(const JsonObject& config) {
     set_windows(
         config, read_window(config, 4096), [](int64_t) { return true; }, model);
   add_experts(config, 128, 8, 768, model);
+  check_experts(config, model);
   TensorNames& names = model.layouts[0];
   names.query_norm = "model.layers.{}.self_attn.q_norm";
   names.key_norm = "model.layers.{}.self_attn.k_norm";
