@@ -171,7 +171,8 @@ void SanitizeRun::solve(const PlannedTensor& tensor, Rule rule, const Subspace* 
                                           {.filter = filter,
                                            .view = tensor.view(),
                                            .device = inputs_.device,
-                                           .measure_rounding = options_.target_bias.has_value()},
+                                           .measure_rounding = options_.target_bias.has_value(),
+                                           .base_offset = tensor.parameter->offset},
                                           sink(update));
   TensorReport report = start_report(tensor);
   report.norm_before = std::sqrt(figures.squared_norm_before);
@@ -236,10 +237,9 @@ double SanitizeRun::expert_trace(const Site& site) {
   const auto [found, fresh] = expert_traces_.try_emplace({site.layer, site.kind}, 0);
   for (int64_t i = 0; i < inputs_.map.experts && fresh; ++i) {
     const std::string name = Site{site.layer, site.kind, i}.name();
-    found->second += std::get<SecondMoment>(inputs_.moments->read(name, at::kCPU)).trace() /
-                     static_cast<double>(inputs_.map.experts);
+    found->second += std::get<SecondMoment>(inputs_.moments->read(name, at::kCPU)).trace();
   }
-  return found->second;
+  return found->second / static_cast<double>(inputs_.map.experts);
 }
 
 void SanitizeRun::solve_with(const Site& site, const SiteMoment& moment, double reference_trace) {

@@ -38,35 +38,41 @@ Routed routed_rows(const Tensor& weights, const Block& block) {
 
 }  // namespace
 
+GatedMlp MlpHalf::expert(int64_t index) const {
+  const TensorNames& names = model_.names();
+  if (!names.experts_gate_up.empty()) {
+    return {.gate_up = reader_.slice(name_in_layer(names.experts_gate_up, layer_), index),
+            .down = reader_.slice(name_in_layer(names.experts_down, layer_), index)};
+  }
+  return {.gate = reader_.linear(names.expert_gate, layer_, false, index),
+          .up = reader_.linear(names.expert_up, layer_, false, index),
+          .down = reader_.linear(names.expert_down, layer_, false, index)};
+}
+
 void MlpHalf::add_experts(Tensor& hidden, const Tensor& inputs, const std::vector<Block>& blocks,
                           const SiteWatch& watch) const {
   SAGESAN_ASSERT(!output_norm_.defined());
   const TensorNames& names = model_.names();
   const Tensor weights = route(inputs, reader_.linear(names.router, layer_, false), model_.experts);
   Tensor sums = at::zeros_like(hidden);
-  for (int64_t expert = 0; expert < model_.experts.count; ++expert) {
-    const Tensor own = weights.select(1, expert);
-    if (own.nonzero().size(0) == 0) continue;
-    const bool fused = !names.experts_gate_up.empty();
-    const auto module = [&](const std::string& pattern) {
-      return reader_.linear(pattern, layer_, false, expert);
-    };
-    const GatedMlp mlp =
-        fused ? GatedMlp{.gate_up =
-                             reader_.slice(name_in_layer(names.experts_gate_up, layer_), expert),
-                         .down = reader_.slice(name_in_layer(names.experts_down, layer_), expert)}
-              : GatedMlp{.gate = module(names.expert_gate),
-                         .up = module(names.expert_up),
-                         .down = module(names.expert_down)};
-    for (const Block& block : blocks) {
-      const Routed routed = routed_rows(own, block);
-      if (routed.lengths.empty()) continue;
-      const Tensor squares = routed.weights.squeeze(1).to(at::kDouble).pow(2);
-      const Tensor x = inputs.index_select(0, routed.rows);
-      watch(Site{layer_, SiteKind::kExpertInput, expert}, x, routed.lengths, squares);
-      const Tensor inner = mlp.hidden(x, model_.activation);
-      watch(Site{layer_, SiteKind::kExpertHidden, expert}, inner, routed.lengths, squares);
-      sums.index_add_(0, routed.rows, mlp.down(inner) * routed.weights);
+  for (const bool trace_only : {true, false}) {
+    for (int64_t index = 0; index < model_.experts.count; ++index) {
+      const Site input{layer_, SiteKind::kExpertInput, index};
+      const Site inside{layer_, SiteKind::kExpertHidden, index};
+      if (!trace_only && !watch.wants(input) && !watch.wants(inside)) continue;
+      const Tensor own = weights.select(1, index);
+      if (own.nonzero().size(0) == 0) continue;
+      const GatedMlp mlp = expert(index);
+      for (const Block& block : blocks) {
+        const Routed routed = routed_rows(own, block);
+        if (routed.lengths.empty()) continue;
+        const Tensor squares = routed.weights.squeeze(1).to(at::kDouble).pow(2);
+        const Tensor x = inputs.index_select(0, routed.rows);
+        watch(input, x, routed.lengths, squares, trace_only);
+        const Tensor inner = mlp.hidden(x, model_.activation);
+        watch(inside, inner, routed.lengths, squares, trace_only);
+        if (trace_only) sums.index_add_(0, routed.rows, mlp.down(inner) * routed.weights);
+      }
     }
   }
   const GatedMlp shared{.gate = reader_.linear(names.shared_gate, layer_, false),

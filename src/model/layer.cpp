@@ -29,8 +29,8 @@ SiteWatch::SiteWatch(int64_t layer, const std::set<Site>& wanted, bool finish,
 }
 
 bool SiteWatch::operator()(const Site& site, const Tensor& x, const std::vector<int64_t>& lengths,
-                           const Tensor& weights) const {
-  if (wanted_.contains(site)) observer_({site, x, lengths, weights});
+                           const Tensor& weights, bool trace_only) const {
+  if (wanted_.contains(site)) observer_({site, x, lengths, weights, trace_only});
   return last_ > site;
 }
 

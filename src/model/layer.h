@@ -27,7 +27,8 @@ class SiteWatch {
     return (*this)(Site{layer_, kind}, x, lengths, Tensor());
   }
   bool operator()(const Site& site, const Tensor& x, const std::vector<int64_t>& lengths,
-                  const Tensor& weights) const;
+                  const Tensor& weights, bool trace_only = false) const;
+  bool wants(const Site& site) const { return wanted_.contains(site); }
 
  private:
   int64_t layer_;
@@ -87,6 +88,8 @@ class MlpHalf {
                    const SiteWatch& watch) const;
 
  private:
+  GatedMlp expert(int64_t index) const;
+
   const ModelConfiguration& model_;
   const WeightReader& reader_;
   int64_t layer_;

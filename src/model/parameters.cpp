@@ -45,7 +45,9 @@ class ParameterList {
   void norm(const std::string& module, const Site& site, int64_t channels) {
     if (module.empty()) return;
     const std::string name = name_in_layer(module, site.layer);
-    add(name + ".weight", {ParameterKind::kNorm, site, {channels}});
+    Parameter gain{ParameterKind::kNorm, site, {channels}};
+    gain.offset = model_.norm == NormKind::kRmsPlusOne ? 1 : 0;
+    add(name + ".weight", gain);
     if (model_.norm == NormKind::kLayer)
       add(name + ".bias", {ParameterKind::kBias, site, {channels}});
   }

@@ -70,7 +70,7 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
     const Tensor left = (result.to(block.base.scalar_type()) - block.base).to(d.scalar_type());
     figures.squared_norm_before += squared_norm(d);
     figures.squared_norm_after += squared_norm(left);
-    const Tensor weight = block.base.to(d.scalar_type());
+    const Tensor weight = (block.base + options.base_offset).to(d.scalar_type());
     for (size_t i = 0; i < rule.measures.size(); ++i) {
       const auto& measure = rule.measures[i];
       Responses& responses = figures.responses[i];

@@ -64,6 +64,8 @@ Eigen decompose(const Tensor& matrix, const std::string& site) {
   const double orthogonality = norm(at::mm(vectors, coordinates) - z) / norm(z);
   const double residual = std::max(product, orthogonality);
   if (!(residual <= kLargestResidual)) fail(fmt::format("residual {:.1e}", residual));
+  if (values.min().item<double>() < -kLargestResidual * scale)
+    fail("it has negative eigenvalues, which no second moment has");
   return {values.clamp_min(0), vectors, residual};
 }
 

@@ -25,6 +25,7 @@ void run(const std::filesystem::path& directory, const std::filesystem::path& da
   std::map<std::string, Tensor> tensors;
   const Observer observer = [&](const Observation& seen) {
     // Always the sum: tests want one form whatever the number of tokens.
+    if (seen.trace_only) return;
     Tensor wide = seen.x.to(at::kDouble);
     if (seen.weights.defined()) wide = wide * seen.weights.sqrt().unsqueeze(1);
     Tensor& sum = tensors[seen.site.name() + ".sum"];

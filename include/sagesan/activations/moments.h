@@ -87,7 +87,7 @@ using SiteMoment = std::variant<SecondMoment, DiagonalMoment>;
 /// `--token-cap C`: w_t = min(1, C * median|x|^2 / |x_t|^2) over the tokens of one text, float64
 /// `[tokens]`. An attention-sink token of 100 times the norm would otherwise hold nearly the whole
 /// trace. The median is each text's own, so that moments of two halves merge to those of the whole.
-/// `lengths` are the texts' tokens in `x`.
+/// `lengths` are the texts' tokens in `x`; of an expert, those that are routed to it.
 Tensor token_weights(const Tensor& x, const std::vector<int64_t>& lengths, double cap);
 
 }  // namespace sagesan

@@ -32,6 +32,9 @@ struct Observation {
   const Tensor& x;
   const std::vector<int64_t>& lengths;  ///< tokens of each of these texts, all positive
   Tensor weights;  ///< float64 `[tokens]`: of experts, the squared routing weight; else undefined
+  /// Experts are seen twice: all of them once for their traces alone, by which energies are
+  /// relative, and then one after another for their moments, so that one is in memory at a time.
+  bool trace_only = false;
 };
 using Observer = std::function<void(const Observation&)>;
 

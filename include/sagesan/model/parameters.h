@@ -32,6 +32,7 @@ struct Parameter {
   bool transposed = false;        ///< a linear module's weight stored `[in, out]`
   int64_t experts = 0;            ///< 0, or a tensor `[experts, out, in]` of linear modules
   std::optional<Site> head = {};  ///< a tied embedding's other input
+  double offset = 0;              ///< what the model adds to the stored values: 1 to Gemma's gains
 
   /// The site that the rows of expert `index` read.
   Site expert_site(int64_t index) const { return {site.layer, site.kind, index}; }

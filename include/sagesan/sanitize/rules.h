@@ -64,6 +64,7 @@ struct ApplyOptions {
   MatrixView view;
   at::Device device = at::kCPU;
   bool measure_rounding = false;
+  double base_offset = 0;  ///< added to the base weight where its response is measured
 };
 
 /// Applies `rule` to one changed tensor and hands the result to `sink`, where one is given. Throws
