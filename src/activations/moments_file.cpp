@@ -242,13 +242,7 @@ namespace {
 /// Bytes of data that surely come.
 uint64_t least_bytes(std::map<std::string, MomentShape> sites) {
   std::erase_if(sites, [](const auto& site) { return !site.second.tokens; });
-  uint64_t bytes = 0;
-  for (const TensorLayout& tensor : layout(sites)) {
-    uint64_t size = static_cast<uint64_t>(dtype_bits(tensor.dtype)) / 8;
-    for (const int64_t length : tensor.shape) size *= static_cast<uint64_t>(length);
-    bytes += size;
-  }
-  return bytes;
+  return total_bytes(layout(sites));
 }
 
 }  // namespace
@@ -260,11 +254,8 @@ MomentsWriter::MomentsWriter(const std::filesystem::path& path, const MomentsOri
 
 void MomentsWriter::write(const std::string& site, const SiteMoment& moment) {
   const auto write = [&](const char* part, const Tensor& values) {
-    const DType dtype = values.scalar_type() == at::kLong     ? DType::kI64
-                        : values.scalar_type() == at::kDouble ? DType::kF64
-                                                              : DType::kF32;
     const Tensor here = values.cpu().contiguous();
-    writer_.write({site + part, dtype, here.sizes().vec()}, tensor_bytes(here));
+    writer_.write({site + part, dtype_of(here), here.sizes().vec()}, tensor_bytes(here));
   };
   const auto write_scalars = [&](int64_t count, double weight) {
     write(".count", at::full({}, count, at::kLong));

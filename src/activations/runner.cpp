@@ -124,15 +124,14 @@ void observe(const ModelConfiguration& model, const Checkpoint& checkpoint, at::
   const Observer observer = [&](const Observation& seen) { moments.add(seen); };
   const Site embedding{-1, SiteKind::kEmbedding};
   const Site positions{-1, SiteKind::kPositionEmbedding};
-  const int64_t layers = plan.layers_to_run(model);
-  const bool final_norm = plan.needs_final_norm(model);
-  Decoder decoder(model, checkpoint, device);
-  Tensor hidden;
-  if (layers > 0 || final_norm || plan.sites.contains(positions)) hidden = decoder.embed(batch);
   if (plan.sites.contains(embedding)) sink(embedding, row_counts(batch.ids, model.vocabulary), 0);
   if (plan.sites.contains(positions))
     sink(positions, row_counts(batch.positions(), model.positions), 0);
+  const int64_t layers = plan.layers_to_run(model);
+  const bool final_norm = plan.needs_final_norm(model);
   if (layers == 0 && !final_norm) return;
+  Decoder decoder(model, checkpoint, device);
+  Tensor hidden = decoder.embed(batch);
   for (int64_t layer = 0; layer < layers; ++layer) {
     entering(layer);
     decoder.run_layer(layer, hidden, batch, plan.sites, final_norm || layer + 1 < layers, observer);

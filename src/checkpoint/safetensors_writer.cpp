@@ -17,12 +17,6 @@ uint64_t byte_count(const TensorLayout& tensor) {
   return static_cast<uint64_t>(*bits / 8);
 }
 
-uint64_t total_bytes(const std::vector<TensorLayout>& tensors) {
-  uint64_t total = 0;
-  for (const TensorLayout& tensor : tensors) total += byte_count(tensor);
-  return total;
-}
-
 void add_entry(nlohmann::ordered_json& header, const TensorLayout& tensor, uint64_t begin,
                uint64_t end) {
   header[tensor.name] = {
@@ -46,6 +40,12 @@ uint64_t header_room(const std::vector<TensorLayout>& most,
 }
 
 }  // namespace
+
+uint64_t total_bytes(const std::vector<TensorLayout>& tensors) {
+  uint64_t total = 0;
+  for (const TensorLayout& tensor : tensors) total += byte_count(tensor);
+  return total;
+}
 
 SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
                                      std::vector<TensorLayout> most,

@@ -6,8 +6,7 @@
 
 #include "command.h"
 #include "sagesan/support/error.h"
-#include "sagesan/text/records.h"
-#include "sagesan/text/tokenizer.h"
+#include "sagesan/text/text_source.h"
 
 namespace sagesan::cli {
 
@@ -35,20 +34,16 @@ void add_tokenize(CLI::App& app, Common& common, Action& action) {
       const std::filesystem::path data = parse_path("--data", words->data);
       if (!std::filesystem::is_directory(model))
         throw InputError(model.string(), "no such directory");
-      const std::optional<Tokenizer> tokenizer = find_tokenizer(model);
-      const RecordOptions options{.fields = rendering.fields,
-                                  .chat = find_template(rendering, model, tokenizer)};
-      if (rendering.of_model) {
-        notice(common.quiet)("the model's chat template is rendered as --retain-template " +
-                             options.chat->name);
-      }
+      const TextSource texts = open_text_source(rendering, model);
+      give_template_notice(rendering, texts.records.chat, notice(common.quiet));
+      const Tokenizer* tokenizer = texts.tokenizer ? &*texts.tokenizer : nullptr;
       const Progress progress = progress_bar(common.quiet);
-      const std::vector<Record> records = read_records(data, options);
+      const std::vector<Record> records = read_records(data, texts.records);
       double done = 0;
       for (const Record& record : records) {
         progress("tokenize", done++, static_cast<double>(records.size()));
-        for (const EncodedText& text : encode_pieces(tokenizer ? &*tokenizer : nullptr, record,
-                                                     max_length, rendering.split_long_texts)) {
+        for (const EncodedText& text :
+             encode_pieces(tokenizer, record, max_length, texts.records.split_long_texts)) {
           Json line = {{"ids", text.ids}};
           if (text.answer_start > 0) line["answer_start"] = text.answer_start;
           std::cout << line.dump() << "\n";

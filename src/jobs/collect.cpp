@@ -19,41 +19,37 @@ MomentsSummary collect(const CollectOptions& options, const Progress& progress,
   at::Device device = at::kCPU;
   Checkpoint checkpoint;
   ModelConfiguration model;
-  std::optional<Tokenizer> tokenizer;
+  TextSource source;
   TokenData texts;
   preflight.check([&] { device = parse_device(options.device); });
   const bool opened = preflight.check([&] { checkpoint = Checkpoint::open(options.base); });
   const bool known = std::filesystem::is_directory(options.base) &&
                      preflight.check([&] { model = read_configuration(options.base); });
   if (opened && known) preflight.check([&] { match_parameters(model, checkpoint); });
-  RecordOptions records;
   const bool text =
-      preflight.check([&] { tokenizer = find_tokenizer(options.base); }) && preflight.check([&] {
-        records = make_record_options(options.rendering, options.base, tokenizer);
-      });
+      preflight.check([&] { source = open_text_source(options.rendering, options.base); });
   if (text && known) {
     preflight.check([&] {
-      texts = read_token_data(
-          options.retain, tokenizer,
-          {.records = records, .max_length = options.max_length, .max_tokens = options.max_tokens},
-          model);
+      texts = read_token_data(options.retain, source,
+                              {.max_length = options.max_length, .max_tokens = options.max_tokens},
+                              model);
     });
   }
   std::vector<std::filesystem::path> inputs = options.retain;
   inputs.push_back(options.base);
   preflight.check([&] { check_moments_target(options.out, inputs, options.overwrite); });
   preflight.finish();
-  give_template_notice(options.rendering, records.chat, notice);
+  give_template_notice(options.rendering, source.records.chat, notice);
   give_notices(texts.files, notice);
 
   MomentsOrigin origin{
       .base_identity = checkpoint_identity(checkpoint, progress),
-      .tokenizer_identity = tokenizer ? hash_file(*find_tokenizer_file(options.base)) : "",
+      .tokenizer_identity = source.tokenizer ? hash_file(*find_tokenizer_file(options.base)) : "",
       .max_length = options.max_length,
       .token_cap = options.token_cap,
-      .retain_fields = records.fields,
-      .retain_template = records.chat ? records.chat->identity() : "",
-      .split_long_texts = records.split_long_texts,
+      .retain_fields = source.records.fields,
+      .retain_template = source.records.chat ? source.records.chat->identity() : "",
+      .split_long_texts = source.records.split_long_texts,
       .retain_files = texts.files};
   ObservationPlan plan{.token_cap = options.token_cap};
   std::map<std::string, MomentShape> shapes;

@@ -12,29 +12,25 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
   at::Device device = at::kCPU;
   Checkpoint checkpoint;
   ModelConfiguration model;
-  std::optional<Tokenizer> tokenizer;
+  TextSource texts;
   preflight.check([&] { device = parse_device(options.device); });
   const bool opened = preflight.check([&] { checkpoint = Checkpoint::open(options.model); });
   // A missing directory is one problem, not two.
   const bool known = std::filesystem::is_directory(options.model) &&
                      preflight.check([&] { model = read_configuration(options.model); });
   if (opened && known) preflight.check([&] { match_parameters(model, checkpoint); });
-  RecordOptions records;
   const bool text =
-      preflight.check([&] { tokenizer = find_tokenizer(options.model); }) && preflight.check([&] {
-        records = make_record_options(options.rendering, options.model, tokenizer);
-      });
+      preflight.check([&] { texts = open_text_source(options.rendering, options.model); });
 
   // All data sets go through the model together: the checkpoint is read once.
   EvaluateResult result;
-  if (records.chat) result.retain_template = records.chat->identity();
+  if (texts.records.chat) result.retain_template = texts.records.chat->identity();
   TokenData all;
   std::vector<size_t> ends;
   for (const auto& [name, file] : options.data) {
     if (!text || !known) break;
     preflight.check([&, &set_name = name, &path = file] {
-      TokenData data = read_token_data(
-          {path}, tokenizer, {.records = records, .max_length = options.max_length}, model);
+      TokenData data = read_token_data({path}, texts, {.max_length = options.max_length}, model);
       result.data_sets.push_back({.name = set_name, .file = std::move(data.files.front())});
       all.batch.ids.insert(all.batch.ids.end(), data.batch.ids.begin(), data.batch.ids.end());
       all.batch.lengths.insert(all.batch.lengths.end(), data.batch.lengths.begin(),

@@ -51,19 +51,15 @@ void check_space(const SanitizeOptions& options, uint64_t bytes) {
 
 void read_retain(const SanitizeOptions& options, bool model_known, Preflight& preflight,
                  SanitizeInputs& inputs) {
-  std::optional<Tokenizer> tokenizer;
-  RecordOptions records;
+  TextSource texts;
   const bool text =
-      preflight.check([&] { tokenizer = find_tokenizer(options.base); }) && preflight.check([&] {
-        records = make_record_options(options.rendering, options.base, tokenizer);
-      });
-  inputs.chat = records.chat;
+      preflight.check([&] { texts = open_text_source(options.rendering, options.base); });
+  inputs.chat = texts.records.chat;
   if (text && model_known) {
     preflight.check([&] {
       inputs.retain = read_token_data(
-          options.retain, tokenizer,
-          {.records = records, .max_length = options.max_length, .max_tokens = options.max_tokens},
-          inputs.model);
+          options.retain, texts,
+          {.max_length = options.max_length, .max_tokens = options.max_tokens}, inputs.model);
     });
   } else {
     // Without the model their content cannot be judged, but they can be missing.

@@ -76,7 +76,14 @@ SanitizeRun::SanitizeRun(const SanitizeOptions& options, const SanitizeInputs& i
       plan_(plan),
       writer_(writer),
       progress_(progress),
-      tied_head_(find_stored_tied_head(inputs.map, inputs.unlearned)) {}
+      tied_head_(find_stored_tied_head(inputs.map, inputs.unlearned)) {
+  for (const PlannedTensor& tensor : plan.tensors) {
+    if (tensor.treatment != Treatment::kSolve || tensor.parameter->kind == ParameterKind::kBias)
+      continue;
+    // A tied embedding needs both moments; the head's comes last.
+    readers_[tensor.parameter->head.value_or(tensor.site())].push_back(&tensor);
+  }
+}
 
 void SanitizeRun::copy_unchanged() {
   double done = 0;
@@ -111,6 +118,13 @@ TensorReport SanitizeRun::start_report(const PlannedTensor& tensor) const {
           .expert = tensor.expert};
 }
 
+void SanitizeRun::finish(const PlannedTensor& tensor, TensorReport report,
+                         const SolveFigures& figures) {
+  report.norm_before = std::sqrt(figures.squared_norm_before);
+  report.norm_after = std::sqrt(figures.squared_norm_after);
+  tensors[tensor.name()] = std::move(report);
+}
+
 void SanitizeRun::keep(const PlannedTensor& tensor) {
   const Update& update = *tensor.update;
   TensorReport report = start_report(tensor);
@@ -128,9 +142,7 @@ void SanitizeRun::keep(const PlannedTensor& tensor) {
     if (is_computable(update.unlearned.info->dtype) && is_computable(update.base.info->dtype))
       figures = apply_rule(update, keep_rule(), {.device = inputs_.device}, nullptr);
   }
-  report.norm_before = std::sqrt(figures.squared_norm_before);
-  report.norm_after = std::sqrt(figures.squared_norm_after);
-  tensors[tensor.name()] = std::move(report);
+  finish(tensor, std::move(report), figures);
 }
 
 void SanitizeRun::roll_back(const PlannedTensor& tensor) {
@@ -145,9 +157,7 @@ void SanitizeRun::roll_back(const PlannedTensor& tensor) {
   } else {
     figures = apply_rule(update, base_rule(), {.device = inputs_.device}, sink(update));
   }
-  report.norm_before = std::sqrt(figures.squared_norm_before);
-  report.norm_after = std::sqrt(figures.squared_norm_after);
-  tensors[tensor.name()] = std::move(report);
+  finish(tensor, std::move(report), figures);
 }
 
 Filter SanitizeRun::choose_filter(const PlannedTensor& tensor, const Rule& rule) const {
@@ -175,8 +185,6 @@ void SanitizeRun::solve(const PlannedTensor& tensor, Rule rule, const Subspace* 
                                            .base_offset = tensor.parameter->offset},
                                           sink(update));
   TensorReport report = start_report(tensor);
-  report.norm_before = std::sqrt(figures.squared_norm_before);
-  report.norm_after = std::sqrt(figures.squared_norm_after);
   if (tensor.parameter->kind != ParameterKind::kBias) report.site = tensor.site().name();
   if (std::isfinite(filter.strength)) report.strength = filter.strength;
   add_biases(figures, report);
@@ -185,7 +193,7 @@ void SanitizeRun::solve(const PlannedTensor& tensor, Rule rule, const Subspace* 
     report.rank = subspace->rank;
     report.energy_share = subspace->energy_share;
   }
-  tensors[tensor.name()] = std::move(report);
+  finish(tensor, std::move(report), figures);
 }
 
 void SanitizeRun::solve_without_moments() {
@@ -216,20 +224,14 @@ const Subspace& SanitizeRun::decompose(const Site& site, const SecondMoment& mom
   return *subspace_;
 }
 
-bool SanitizeRun::is_read(const Site& site) const {
-  return std::any_of(plan_.tensors.begin(), plan_.tensors.end(), [&](const PlannedTensor& tensor) {
-    return tensor.treatment == Treatment::kSolve &&
-           tensor.parameter->kind != ParameterKind::kBias &&
-           (tensor.site() == site || tensor.parameter->head == site);
-  });
+void SanitizeRun::show_progress() const {
+  const auto all = static_cast<double>(plan_.tensors.size());
+  if (progress_) progress_("sanitize", static_cast<double>(tensors.size()), all);
 }
 
-void SanitizeRun::keep_unseen(const Site& site) {
-  for (const PlannedTensor& tensor : plan_.tensors) {
-    if (tensor.treatment != Treatment::kSolve || tensor.site() != site) continue;
-    keep(tensor);
-    unseen_experts.emplace(site.layer, site.expert);
-  }
+bool SanitizeRun::is_tied(const Site& embedding) const {
+  const auto& map = inputs_.map;
+  return !map.tied_embedding.empty() && map.parameters.at(map.tied_embedding).site == embedding;
 }
 
 double SanitizeRun::expert_trace(const Site& site) {
@@ -239,21 +241,25 @@ double SanitizeRun::expert_trace(const Site& site) {
     const std::string name = Site{site.layer, site.kind, i}.name();
     found->second += std::get<SecondMoment>(inputs_.moments->read(name, at::kCPU)).trace();
   }
+  // Divided at the end, as in a run of the model: the same bytes come out.
   return found->second / static_cast<double>(inputs_.map.experts);
 }
 
 void SanitizeRun::solve_with(const Site& site, const SiteMoment& moment, double reference_trace) {
-  int64_t tokens = 0;
   std::visit(
-      [&](const auto& m) {
-        tokens = m.count();
-        sites[site.name()] = {.tokens = tokens, .channels = m.channels()};
-      },
+      [&](const auto& m) { sites[site.name()] = {.tokens = m.count(), .channels = m.channels()}; },
       moment);
+  const Tensor energies =
+      site.is_embedding() ? embedding_energies(std::get<DiagonalMoment>(moment)) : Tensor();
+  if (site.is_embedding() && is_tied(site)) row_energies_ = energies;
   // Of some experts the mean alone is wanted.
-  if (!is_read(site)) return;
-  const auto* expert = site.is_expert() ? &std::get<SecondMoment>(moment) : nullptr;
-  if (expert != nullptr && !(expert->trace() > 0)) return keep_unseen(site);
+  const auto readers = readers_.find(site);
+  if (readers == readers_.end()) return;
+  if (site.is_expert() && !(std::get<SecondMoment>(moment).trace() > 0)) {
+    for (const PlannedTensor* tensor : readers->second) keep(*tensor);
+    unseen_experts.emplace(site.layer, site.expert);
+    return;
+  }
   std::optional<Rule> rule;
   const Subspace* subspace = nullptr;
   if (const auto* second = std::get_if<SecondMoment>(&moment)) {
@@ -262,25 +268,12 @@ void SanitizeRun::solve_with(const Site& site, const SiteMoment& moment, double 
   } else if (site.is_norm()) {
     rule = norm_rule(norm_energies(std::get<DiagonalMoment>(moment), origin_of(site, options_)));
   } else {
-    const Tensor energies = embedding_energies(std::get<DiagonalMoment>(moment));
-    if (!inputs_.map.tied_embedding.empty() &&
-        inputs_.map.parameters.at(inputs_.map.tied_embedding).site == site) {
-      row_energies_ = energies;
-    }
     rule = embedding_rule(energies);
   }
-  for (const PlannedTensor& tensor : plan_.tensors) {
-    if (tensor.treatment != Treatment::kSolve) continue;
-    const ParameterKind kind = tensor.parameter->kind;
-    if (kind == ParameterKind::kTiedEmbedding) {
-      // Needs both moments; the head's comes last.
-      if (tensor.parameter->head == site)
-        solve(tensor, tied_embedding_rule(row_energies_, *subspace), subspace);
-    } else if (tensor.site() == site && kind != ParameterKind::kBias) {
-      solve(tensor, *rule, subspace);
-    }
-    const auto all = static_cast<double>(plan_.tensors.size());
-    if (progress_) progress_("sanitize", static_cast<double>(tensors.size()), all);
+  for (const PlannedTensor* tensor : readers->second) {
+    solve(*tensor, tensor->parameter->head ? tied_embedding_rule(row_energies_, *subspace) : *rule,
+          subspace);
+    show_progress();
   }
 }
 
@@ -301,10 +294,7 @@ void SanitizeRun::run() {
     return;
   }
   const bool unlearned = options_.unlearned_activations;
-  const auto entering = [&](int64_t) {
-    const auto all = static_cast<double>(plan_.tensors.size());
-    if (progress_) progress_("sanitize", static_cast<double>(tensors.size()), all);
-  };
+  const auto entering = [&](int64_t) { show_progress(); };
   observe(unlearned ? inputs_.unlearned_model : inputs_.model,
           unlearned ? inputs_.unlearned : inputs_.base, inputs_.device, inputs_.retain.batch,
           {.sites = plan_.sites, .token_cap = options_.token_cap}, entering,

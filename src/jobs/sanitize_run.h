@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "sagesan/activations/moments.h"
 #include "sagesan/checkpoint/writer.h"
@@ -36,9 +37,10 @@ class SanitizeRun {
   void solve_without_moments();
   void solve_with(const Site& site, const SiteMoment& moment, double reference_trace);
   const Subspace& decompose(const Site& site, const SecondMoment& moment, double reference_trace);
-  /// Whether a tensor is solved with this site's moment.
-  bool is_read(const Site& site) const;
-  void keep_unseen(const Site& site);
+  /// Files the report of a tensor that is through.
+  void finish(const PlannedTensor& tensor, TensorReport report, const SolveFigures& figures);
+  void show_progress() const;
+  bool is_tied(const Site& embedding) const;
   double expert_trace(const Site& site);
   void solve(const PlannedTensor& tensor, Rule rule, const Subspace* subspace);
   Filter choose_filter(const PlannedTensor& tensor, const Rule& rule) const;
@@ -54,6 +56,8 @@ class SanitizeRun {
   const Plan& plan_;
   CheckpointWriter& writer_;
   const Progress& progress_;
+  /// Those to be solved by the site whose moment they wait for; biases need none.
+  std::map<Site, std::vector<const PlannedTensor*>> readers_;
   StoredTensor tied_head_;            ///< a copy that the unlearned checkpoint stores; mostly empty
   std::optional<Subspace> subspace_;  ///< of the site at hand
   Tensor row_energies_;               ///< of the embedding, once its moment is known

@@ -27,31 +27,30 @@ void check_ids(const std::vector<int64_t>& ids, const Record& record,
 
 }  // namespace
 
-TokenData read_token_data(const std::vector<std::filesystem::path>& files,
-                          const std::optional<Tokenizer>& tokenizer, const TokenOptions& options,
-                          const ModelConfiguration& model) {
+TokenData read_token_data(const std::vector<std::filesystem::path>& files, const TextSource& texts,
+                          const TokenLimits& limits, const ModelConfiguration& model) {
   TokenData data;
   const auto full = [&] {
-    return options.max_tokens > 0 && data.batch.tokens() >= options.max_tokens;
+    return limits.max_tokens > 0 && data.batch.tokens() >= limits.max_tokens;
   };
   for (const std::filesystem::path& path : files) {
     RetainFileReport report{.name = printable(path.filename().string()), .hash = hash_file(path)};
-    for (const Record& record : read_records(path, options.records)) {
+    for (const Record& record : read_records(path, texts.records)) {
       if (full()) {
         ++report.left_out;
         continue;
       }
       ++report.records;
       bool cut = false;
-      for (EncodedText& text : encode_pieces(tokenizer ? &*tokenizer : nullptr, record,
-                                             static_cast<size_t>(options.max_length),
-                                             options.records.split_long_texts)) {
+      for (EncodedText& text :
+           encode_pieces(texts.tokenizer ? &*texts.tokenizer : nullptr, record,
+                         static_cast<size_t>(limits.max_length), texts.records.split_long_texts)) {
         if (full()) {
           cut = true;
           break;
         }
-        if (options.max_tokens > 0)
-          text.shorten(static_cast<size_t>(options.max_tokens - data.batch.tokens()));
+        if (limits.max_tokens > 0)
+          text.shorten(static_cast<size_t>(limits.max_tokens - data.batch.tokens()));
         check_ids(text.ids, record, model);
         cut = cut || text.cut;
         report.tokens += static_cast<int64_t>(text.ids.size());
@@ -63,19 +62,6 @@ TokenData read_token_data(const std::vector<std::filesystem::path>& files,
     data.files.push_back(std::move(report));
   }
   return data;
-}
-
-RecordOptions make_record_options(const Rendering& rendering, const std::filesystem::path& model,
-                                  const std::optional<Tokenizer>& tokenizer) {
-  return {.fields = rendering.fields,
-          .chat = find_template(rendering, model, tokenizer),
-          .split_long_texts = rendering.split_long_texts};
-}
-
-void give_template_notice(const Rendering& rendering, const std::optional<ChatTemplate>& chat,
-                          const std::function<void(const std::string&)>& notice) {
-  if (!rendering.of_model || !chat) return;
-  notice("the model's chat template is rendered as --retain-template " + chat->name);
 }
 
 void give_notices(const std::vector<RetainFileReport>& files,

@@ -125,11 +125,14 @@ void read_scaling(const JsonObject& config, const JsonObject& rope, const std::s
 
 }  // namespace
 
+const Json* find_rope(const JsonObject& config) {
+  const Json* parameters = config.find("rope_parameters");
+  return parameters != nullptr ? parameters : config.find("rope_scaling");
+}
+
 RopeConfiguration read_rope(const JsonObject& config, int64_t head_dimension,
                             const RopeDefaults& defaults) {
-  const Json* parameters = config.find("rope_parameters");
-  if (parameters == nullptr) parameters = config.find("rope_scaling");
-  return read_rope(config, parameters, head_dimension, defaults);
+  return read_rope(config, find_rope(config), head_dimension, defaults);
 }
 
 RopeConfiguration read_rope(const JsonObject& config, const Json* parameters,
@@ -154,6 +157,10 @@ RopeConfiguration read_rope(const JsonObject& config, const Json* parameters,
   if (result.dimension < 2 || result.dimension % 2 != 0)
     config.fail("head_dim", "RoPE needs an even number of rotated channels in a head");
   return result;
+}
+
+void read_attention_bias(const JsonObject& config, bool otherwise, ModelConfiguration& model) {
+  model.query_key_value_bias = model.output_bias = config.boolean_or("attention_bias", otherwise);
 }
 
 int64_t read_window(const JsonObject& config, int64_t otherwise) {

@@ -27,9 +27,7 @@ void for_each_block(const Update& update, const MatrixView& view, at::Device dev
   const bool wide = !matrix || update.base.info->dtype == DType::kF64 ||
                     update.unlearned.info->dtype == DType::kF64;
   const bool whole = !matrix || view.transposed;
-  int64_t rows = 1;
-  for (size_t i = 0; i + 1 < shape.size() && !whole; ++i) rows *= shape[i];
-  if (view.rows >= 0) rows = view.rows;
+  const int64_t rows = view.rows >= 0 ? view.rows : whole ? 1 : row_count(update.unlearned);
   const int64_t step = whole ? 1 : std::max<int64_t>(1, kBlockElements / shape.back());
   for (int64_t start = 0; start < rows; start += step) {
     const int64_t count = std::min(step, rows - start);
@@ -53,14 +51,8 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
                         const TensorSink& sink) {
   SolveFigures figures;
   figures.responses.resize(rule.measures.size());
-  // Where the view's bytes begin.
-  const StoredTensor& unlearned = update.unlearned;
-  uint64_t written = 0;
-  if (options.view.start > 0) {
-    const auto row = static_cast<uint64_t>(unlearned.info->shape.back()) *
-                     static_cast<uint64_t>(dtype_bits(unlearned.info->dtype) / 8);
-    written = static_cast<uint64_t>(options.view.start) * row;
-  }
+  const int64_t start = options.view.start;
+  uint64_t written = start > 0 ? static_cast<uint64_t>(start) * row_bytes(update.unlearned) : 0;
   for_each_block(update, options.view, options.device, [&](const Block& block) {
     const Tensor& d = block.d;
     Tensor removed = rule.removed(d, block.start, options.filter.strength);

@@ -136,6 +136,10 @@ Json read_json_file(const std::filesystem::path& path, uint64_t max_bytes) {
   return parse_json(read_text_file(path, max_bytes), path.string());
 }
 
+Json read_optional_json_file(const std::filesystem::path& path, uint64_t max_bytes) {
+  return std::filesystem::exists(path) ? read_json_file(path, max_bytes) : Json::object();
+}
+
 JsonObject::JsonObject(const Json& value, std::string where)
     : value_(value), where_(std::move(where)) {
   if (!value.is_object()) {

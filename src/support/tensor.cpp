@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "sagesan/support/error.h"
@@ -39,16 +40,35 @@ std::pair<Tensor, std::span<std::byte>> allocate(const StoredTensor& stored,
   return {tensor, std::span(static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes())};
 }
 
-uint64_t row_bytes(const StoredTensor& stored) {
+}  // namespace
+
+DType dtype_of(const Tensor& tensor) {
+  switch (tensor.scalar_type()) {
+    case at::kHalf:
+      return DType::kF16;
+    case at::kBFloat16:
+      return DType::kBF16;
+    case at::kFloat:
+      return DType::kF32;
+    case at::kDouble:
+      return DType::kF64;
+    default:
+      SAGESAN_ASSERT(tensor.scalar_type() == at::kLong);
+      return DType::kI64;
+  }
+}
+
+int64_t row_count(const StoredTensor& stored) {
   const std::vector<int64_t>& shape = stored.info->shape;
-  SAGESAN_ASSERT(shape.size() >= 2 && shape.back() > 0);
-  int64_t rows = 1;
-  for (size_t i = 0; i + 1 < shape.size(); ++i) rows *= shape[i];
+  SAGESAN_ASSERT(shape.size() >= 2);
+  return std::accumulate(shape.begin(), shape.end() - 1, int64_t{1}, std::multiplies<>());
+}
+
+uint64_t row_bytes(const StoredTensor& stored) {
+  const int64_t rows = row_count(stored);
   SAGESAN_ASSERT(rows > 0);
   return stored.info->bytes / static_cast<uint64_t>(rows);
 }
-
-}  // namespace
 
 Tensor load(const StoredTensor& stored) {
   auto [tensor, bytes] = allocate(stored, stored.info->shape);

@@ -22,6 +22,12 @@ std::string component_type(const Json& component, const std::string& where) {
   return JsonObject(component, where).string_or("type", "");
 }
 
+std::string token_content(const Json& token, const std::string& where) {
+  if (token.is_string()) return token.get<std::string>();
+  if (token.is_object()) return JsonObject(token, where).string("content");
+  throw InputError(where, fmt::format("expected a token, found {}", token.type_name()));
+}
+
 void refuse_type(const std::string& where, std::string_view type) {
   throw InputError(where, fmt::format("type {} is not supported", quote(type)));
 }

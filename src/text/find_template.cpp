@@ -8,6 +8,7 @@
 #include "sagesan/support/hash.h"
 #include "sagesan/support/json.h"
 #include "sagesan/text/chat_template.h"
+#include "sagesan/text/component.h"
 
 namespace sagesan {
 namespace {
@@ -44,17 +45,12 @@ std::string hash_template(std::string_view text) {
   return hasher.hex();
 }
 
-Json read_tokenizer_config(const std::filesystem::path& file) {
-  if (!std::filesystem::exists(file)) return Json::object();
-  return read_json_file(file, kMaxFileBytes);
-}
-
 /// The text of the directory's template and where it stands.
 std::pair<std::string, std::string> read_model_template(const std::filesystem::path& directory) {
   const std::filesystem::path own = directory / "chat_template.jinja";
   if (std::filesystem::exists(own)) return {read_text_file(own, kMaxFileBytes), own.string()};
   const std::filesystem::path file = directory / "tokenizer_config.json";
-  const Json json = read_tokenizer_config(file);
+  const Json json = read_optional_json_file(file, kMaxFileBytes);
   const JsonObject config(json, file.string());
   const Json* found = config.find("chat_template");
   if (found == nullptr) {
@@ -75,7 +71,7 @@ std::pair<std::string, std::string> read_model_template(const std::filesystem::p
 /// The eos_token of tokenizer_config.json, as `transformers` reads it.
 std::string read_end_token(const ChatTemplate& chat, const std::filesystem::path& model) {
   const std::filesystem::path file = model / "tokenizer_config.json";
-  const Json json = read_tokenizer_config(file);
+  const Json json = read_optional_json_file(file, kMaxFileBytes);
   const JsonObject config(json, file.string());
   const Json* token = config.find("eos_token");
   if (token == nullptr) {
@@ -83,9 +79,7 @@ std::string read_end_token(const ChatTemplate& chat, const std::filesystem::path
                                                 "a text",
                                                 chat.name));
   }
-  if (token->is_object())
-    return JsonObject(*token, file.string() + ": eos_token").string("content");
-  return config.string("eos_token");
+  return tokenization::token_content(*token, file.string() + ": eos_token");
 }
 
 void check_tokens(const ChatTemplate& chat, const Tokenizer& tokenizer,

@@ -8,18 +8,13 @@
 
 #include "sagesan/support/error.h"
 #include "sagesan/text/bpe.h"
+#include "sagesan/text/component.h"
 #include "sagesan/text/sentencepiece.h"
 
 namespace sagesan::tokenization {
 namespace {
 
 constexpr std::string_view kMark = "▁";
-
-/// A token is written as its text, or as an object with its text under "content".
-std::string content_of(const Json& token, const std::string& where) {
-  if (token.is_string()) return token.get<std::string>();
-  return JsonObject(token, where).string("content");
-}
 
 class Reader {
  public:
@@ -54,10 +49,7 @@ class Reader {
  private:
   std::string where(const char* name) const { return (directory_ / name).string(); }
 
-  Json read(const char* name) const {
-    const std::filesystem::path path = directory_ / name;
-    return std::filesystem::exists(path) ? read_json_file(path) : Json::object();
-  }
+  Json read(const char* name) const { return read_optional_json_file(directory_ / name); }
 
   static void refuse_what_is_not_run(const JsonObject& config) {
     const std::string name = config.string_or("tokenizer_class", "LlamaTokenizer");
@@ -92,7 +84,7 @@ class Reader {
         if (key.empty() || key.size() > 9 || key.find_first_not_of("0123456789") != key.npos) {
           list.fail(key, "expected a token id");
         }
-        add(std::stol(key), content_of(item.value(), place), item.value());
+        add(std::stol(key), token_content(item.value(), place), item.value());
       }
     }
     const Json more = read("added_tokens.json");
@@ -121,7 +113,7 @@ class Reader {
 
   /// The id of a special token, which from here on is cut out of texts.
   int64_t id_of(const Json& token, const std::string& place) {
-    const std::string content = content_of(token, place);
+    const std::string content = token_content(token, place);
     if (const auto found = ids_.find(content); found != ids_.end()) return found->second;
     const auto id = model_->find(content);
     if (!id) throw InputError(place, fmt::format("the token {} has no id", quote(content)));

@@ -233,7 +233,8 @@ TEST_F(TemplateOfModel, ClosesWithTheTokenizersEndToken) {
   write("tokenizer_config.json", R"({"eos_token": {"content": "<|endoftext|>", "lstrip": false}})");
   EXPECT_EQ(find_template(plain, folder(), tokenizer_)->end, "<|endoftext|>");
   write("tokenizer_config.json", R"({"eos_token": 2})");
-  expect_contains(refuse(plain), "'eos_token'");
+  expect_contains(refuse(plain),
+                  "tokenizer_config.json: eos_token: expected a token, found number");
 }
 
 TEST_F(TemplateOfModel, MustFitTheTokenizer) {

@@ -20,7 +20,7 @@ void run(const std::filesystem::path& directory, const std::filesystem::path& da
   ModelConfiguration model = read_configuration(directory);
   match_parameters(model, checkpoint);
   const TokenData texts =
-      read_token_data({data}, find_tokenizer(directory), {.max_length = 1 << 20}, model);
+      read_token_data({data}, {find_tokenizer(directory), {}}, {.max_length = 1 << 20}, model);
 
   std::map<std::string, Tensor> tensors;
   const Observer observer = [&](const Observation& seen) {
@@ -46,8 +46,7 @@ void run(const std::filesystem::path& directory, const std::filesystem::path& da
   std::vector<TensorBytes> bytes;
   for (auto& [name, tensor] : tensors) {
     tensor = tensor.contiguous();
-    bytes.push_back({name, tensor.scalar_type() == at::kDouble ? DType::kF64 : DType::kF32,
-                     tensor.sizes().vec(), tensor_bytes(tensor)});
+    bytes.push_back({name, dtype_of(tensor), tensor.sizes().vec(), tensor_bytes(tensor)});
   }
   write_safetensors(out, bytes);
 }

@@ -99,7 +99,8 @@ TEST_F(PairMaker, DecoderAgreesWithTheTrainersLlama) {
   const Checkpoint checkpoint = Checkpoint::open(directory);
   ModelConfiguration model = read_configuration(directory);
   match_parameters(model, checkpoint);
-  const TokenData texts = read_token_data({made_->heldout}, find_tokenizer(directory), {}, model);
+  const TokenData texts =
+      read_token_data({made_->heldout}, {find_tokenizer(directory), {}}, {}, model);
   Decoder decoder(model, checkpoint, at::kCPU);
   Tensor states = decoder.embed(texts.batch);
   for (int64_t layer = 0; layer < model.layer_count(); ++layer) {

@@ -19,6 +19,9 @@ struct TensorLayout {
   std::vector<int64_t> shape;
 };
 
+/// Of their data, without the header. Sizes must not overflow.
+uint64_t total_bytes(const std::vector<TensorLayout>& tensors);
+
 /// Writes a new safetensors file whose tensors become known one after another: room is kept for the
 /// header, which is written at the end.
 class SafetensorsWriter {

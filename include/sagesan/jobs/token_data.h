@@ -2,14 +2,12 @@
 
 #include <filesystem>
 #include <functional>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "sagesan/model/decoder.h"
 #include "sagesan/report/sanitize_report.h"
-#include "sagesan/text/records.h"
-#include "sagesan/text/tokenizer.h"
+#include "sagesan/text/text_source.h"
 
 namespace sagesan {
 
@@ -21,8 +19,7 @@ struct TokenData {
   std::vector<RetainFileReport> files;
 };
 
-struct TokenOptions {
-  RecordOptions records;
+struct TokenLimits {
   int64_t max_length = 512;  ///< tokens of one text
   int64_t max_tokens = 0;    ///< of all texts together; 0: no limit
 };
@@ -31,18 +28,8 @@ struct TokenOptions {
 /// read, for ids outside the model's vocabulary, for texts longer than its learned positions and
 /// where a file holds no token at all. Once `max_tokens` are reached, the rest is left out, and the
 /// counts in `files` show it.
-TokenData read_token_data(const std::vector<std::filesystem::path>& files,
-                          const std::optional<Tokenizer>& tokenizer, const TokenOptions& options,
-                          const ModelConfiguration& model);
-
-/// What `rendering` comes to for the checkpoint directory `model` with its tokenizer. Throws like
-/// `find_template`.
-RecordOptions make_record_options(const Rendering& rendering, const std::filesystem::path& model,
-                                  const std::optional<Tokenizer>& tokenizer);
-
-/// Tells the user which template stands for the model's own, where that was asked for.
-void give_template_notice(const Rendering& rendering, const std::optional<ChatTemplate>& chat,
-                          const std::function<void(const std::string&)>& notice);
+TokenData read_token_data(const std::vector<std::filesystem::path>& files, const TextSource& texts,
+                          const TokenLimits& limits, const ModelConfiguration& model);
 
 /// Tells the user which texts were cut or left out.
 void give_notices(const std::vector<RetainFileReport>& files,

@@ -132,7 +132,10 @@ struct RopeDefaults {
   int64_t original_positions = 0;  ///< 0: as max_position_embeddings
 };
 
-/// Reads `rope_parameters`, or `rope_theta` with `rope_scaling`.
+/// `rope_parameters`, or its older name `rope_scaling`; null where there is neither.
+const Json* find_rope(const JsonObject& config);
+
+/// Reads `find_rope`, with what stands beside it.
 RopeConfiguration read_rope(const JsonObject& config, int64_t head_dimension,
                             const RopeDefaults& defaults = {});
 /// Reads one RoPE from `rope`, whose missing members are `config`'s; null: those alone.

@@ -36,6 +36,8 @@ ModelConfiguration configure_qwen3_moe(const JsonObject& config);
 
 // What several families share.
 
+/// `attention_bias`: biases on q, k, v and the attention's output, or on none of them.
+void read_attention_bias(const JsonObject& config, bool otherwise, ModelConfiguration& model);
 /// Windows where `use_sliding_window` asks for them, from layer `max_window_layers` on.
 void set_qwen_windows(const JsonObject& config, ModelConfiguration& model);
 /// Throws where the numbers of experts contradict each other or are absurd.

@@ -37,9 +37,6 @@ struct TensorNames {
   /// experts in place of the three; their names are whole.
   std::string experts_gate_up, experts_down;
   std::string shared_gate, shared_up, shared_down, shared_router;
-
-  /// The same with `from` at the front of every name replaced by `to`; names without it stay.
-  TensorNames with_prefix(const std::string& from, const std::string& to) const;
 };
 
 /// `pattern` with the layer's number, and the expert's where it has a place for it.

@@ -19,6 +19,9 @@ Json parse_json(std::string_view text, const std::string& where);
 
 /// The same for a whole file of at most `max_bytes`. Throws `IoError` where it cannot be read.
 Json read_json_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 30);
+/// An empty object where there is no such file.
+Json read_optional_json_file(const std::filesystem::path& path,
+                             uint64_t max_bytes = uint64_t{1} << 30);
 
 /// Reads typed members of one JSON object. Every error is an `InputError` that names `where` and
 /// the key, the type or range that was expected and what was found.

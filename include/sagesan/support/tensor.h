@@ -49,12 +49,18 @@ using at::Tensor;
 
 /// libtorch's type for a computable `dtype`.
 at::ScalarType scalar_type(DType dtype);
+/// The inverse, and int64.
+DType dtype_of(const Tensor& tensor);
 
 /// A whole stored tensor on the CPU in its own dtype, which must be computable (`InputError`).
 Tensor load(const StoredTensor& stored);
 
-/// Rows [start, start + count) of a stored matrix, in its own dtype. A tensor of more dimensions
-/// counts as the matrix `[all but the last, last]`.
+// A tensor of more than two dimensions counts as the matrix `[all but the last, last]`.
+
+int64_t row_count(const StoredTensor& stored);
+uint64_t row_bytes(const StoredTensor& stored);
+
+/// Rows [start, start + count) of a stored matrix, in its own dtype.
 Tensor load_rows(const StoredTensor& stored, int64_t start, int64_t count);
 
 /// The rows `ids` (int64, any order) of a stored matrix `[rows, columns]`, as `[ids, columns]`.

@@ -17,6 +17,9 @@ void require_known_keys(const Json& object, const std::string& where,
 /// The "type" of one component; "" where it has none.
 std::string component_type(const Json& component, const std::string& where);
 
+/// A token is written as its text, or as an object with its text under "content".
+std::string token_content(const Json& token, const std::string& where);
+
 /// "<where>: type '<type>' is not supported".
 [[noreturn]] void refuse_type(const std::string& where, std::string_view type);
 

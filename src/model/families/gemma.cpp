@@ -15,9 +15,7 @@ ModelConfiguration configure_any_gemma(const JsonObject& config, const char* act
                                          .default_head_dimension = 256});
   model.norm = NormKind::kRmsPlusOne;
   model.embedding_scale = std::sqrt(static_cast<double>(model.hidden_size));
-  const bool attention_bias = config.boolean_or("attention_bias", false);
-  model.query_key_value_bias = attention_bias;
-  model.output_bias = attention_bias;
+  read_attention_bias(config, false, model);
   if (config.boolean_or("use_bidirectional_attention", false))
     config.fail("use_bidirectional_attention", "is not supported: the model must be causal");
   return model;

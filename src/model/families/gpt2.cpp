@@ -1,6 +1,25 @@
 #include "sagesan/model/family.h"
 
 namespace sagesan {
+namespace {
+
+TensorNames gpt2_names(const std::string& prefix) {
+  TensorNames names;
+  names.embedding = prefix + "wte";
+  names.position_embedding = prefix + "wpe";
+  names.final_norm = prefix + "ln_f";
+  names.attention_norm = prefix + "h.{}.ln_1";
+  names.query = names.key = names.value = "";
+  names.query_key_value = prefix + "h.{}.attn.c_attn";
+  names.attention_output = prefix + "h.{}.attn.c_proj";
+  names.mlp_norm = prefix + "h.{}.ln_2";
+  names.gate = "";
+  names.up = prefix + "h.{}.mlp.c_fc";
+  names.down = prefix + "h.{}.mlp.c_proj";
+  return names;
+}
+
+}  // namespace
 
 // GPT-2: LayerNorms, learned positions, weights stored `[in, out]`, a tied head; some checkpoints
 // leave the prefix "transformer." out (transformers: models/gpt2).
@@ -29,19 +48,7 @@ ModelConfiguration configure_gpt2(const JsonObject& config) {
     if (config.boolean_or("scale_attn_by_inverse_layer_idx", false))
       scale /= static_cast<double>(i + 1);
   }
-  TensorNames& names = model.layouts[0];
-  names.embedding = "transformer.wte";
-  names.position_embedding = "transformer.wpe";
-  names.final_norm = "transformer.ln_f";
-  names.attention_norm = "transformer.h.{}.ln_1";
-  names.query = names.key = names.value = "";
-  names.query_key_value = "transformer.h.{}.attn.c_attn";
-  names.attention_output = "transformer.h.{}.attn.c_proj";
-  names.mlp_norm = "transformer.h.{}.ln_2";
-  names.gate = "";
-  names.up = "transformer.h.{}.mlp.c_fc";
-  names.down = "transformer.h.{}.mlp.c_proj";
-  model.layouts.push_back(names.with_prefix("transformer.", ""));
+  model.layouts = {gpt2_names("transformer."), gpt2_names("")};
   return model;
 }
 

@@ -15,9 +15,7 @@ ModelConfiguration configure_gpt_neox(const JsonObject& config) {
   model.norm = NormKind::kLayer;
   model.key_value_heads = model.heads;  // whatever the configuration says
   model.parallel_residual = config.boolean_or("use_parallel_residual", true);
-  const bool attention_bias = config.boolean_or("attention_bias", true);
-  model.query_key_value_bias = attention_bias;
-  model.output_bias = attention_bias;
+  read_attention_bias(config, true, model);
   model.mlp_bias = true;
   model.fused_layout = FusedLayout::kInterleaved;
   TensorNames& names = model.layouts[0];

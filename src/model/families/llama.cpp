@@ -6,9 +6,7 @@ namespace sagesan {
 ModelConfiguration configure_llama(const JsonObject& config) {
   ModelConfiguration model = read_common_configuration(config);
   model.ropes = {read_rope(config, model.head_dimension)};
-  const bool attention_bias = config.boolean_or("attention_bias", false);
-  model.query_key_value_bias = attention_bias;
-  model.output_bias = attention_bias;
+  read_attention_bias(config, false, model);
   model.mlp_bias = config.boolean_or("mlp_bias", false);
   return model;
 }

@@ -7,9 +7,7 @@ namespace sagesan {
 ModelConfiguration configure_olmo2(const JsonObject& config) {
   ModelConfiguration model = read_common_configuration(config, {.default_norm_epsilon = 1e-5});
   model.ropes = {read_rope(config, model.head_dimension)};
-  const bool attention_bias = config.boolean_or("attention_bias", false);
-  model.query_key_value_bias = attention_bias;
-  model.output_bias = attention_bias;
+  read_attention_bias(config, false, model);
   model.full_width_query_norm = true;
   TensorNames& names = model.layouts[0];
   names.attention_norm = "";

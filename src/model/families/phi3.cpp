@@ -8,8 +8,7 @@ namespace sagesan {
 // RoPE scaled by long and short factors (transformers: models/phi3).
 ModelConfiguration configure_phi3(const JsonObject& config) {
   ModelConfiguration model = read_common_configuration(config, {.default_norm_epsilon = 1e-5});
-  const Json* given = config.find("rope_parameters");
-  if (given == nullptr) given = config.find("rope_scaling");
+  const Json* given = find_rope(config);
   Json rope = given != nullptr ? *given : Json::object();
   // An early name of the same scaling in this family.
   for (const char* key : {"type", "rope_type"}) {

@@ -7,9 +7,7 @@ namespace sagesan {
 ModelConfiguration configure_qwen3(const JsonObject& config) {
   ModelConfiguration model = read_common_configuration(config, {.default_head_dimension = 128});
   model.ropes = {read_rope(config, model.head_dimension)};
-  const bool attention_bias = config.boolean_or("attention_bias", false);
-  model.query_key_value_bias = attention_bias;
-  model.output_bias = attention_bias;
+  read_attention_bias(config, false, model);
   set_qwen_windows(config, model);
   TensorNames& names = model.layouts[0];
   names.query_norm = "model.layers.{}.self_attn.q_norm";

@@ -62,9 +62,7 @@ ModelConfiguration configure_qwen2_moe(const JsonObject& config) {
 ModelConfiguration configure_qwen3_moe(const JsonObject& config) {
   ModelConfiguration model = read_common_configuration(config);
   model.ropes = {read_rope(config, model.head_dimension)};
-  const bool attention_bias = config.boolean_or("attention_bias", false);
-  model.query_key_value_bias = attention_bias;
-  model.output_bias = attention_bias;
+  read_attention_bias(config, false, model);
   if (config.boolean_or("use_sliding_window", false))
     set_windows(
         config, read_window(config, 4096), [](int64_t) { return true; }, model);
