@@ -123,7 +123,7 @@ std::vector<StoredTensor> Checkpoint::tensors() const {
 
 uint64_t Checkpoint::bytes() const {
   uint64_t total = 0;
-  for (const auto& shard : shards_) total += shard->file().size();
+  for (const auto& shard : shards_) total += shard->file()->size();
   return total;
 }
 

@@ -1,17 +1,14 @@
 #include "sagesan/checkpoint/safetensors.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "sagesan/support/checked.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/json.h"
-#include "sagesan/support/utf8.h"
 
 namespace sagesan {
 namespace {
@@ -20,22 +17,6 @@ static_assert(std::endian::native == std::endian::little, "safetensors data is l
 
 /// The reference implementation's own limit.
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
-
-void check_name(const std::string& name, const std::string& where) {
-  if (name.empty()) throw InputError(where, "a tensor has an empty name");
-  if (name.size() > 1024) {
-    throw InputError(where,
-                     fmt::format("tensor {}: the name is longer than 1024 bytes", quote(name)));
-  }
-  for (size_t i = 0; i < name.size();) {
-    const Utf8Character character = decode_utf8(name, i);
-    if (!character.valid || is_unsafe_on_terminal(character.code_point)) {
-      throw InputError(where,
-                       fmt::format("tensor {}: control characters in the name", quote(name)));
-    }
-    i += character.length;
-  }
-}
 
 std::vector<int64_t> parse_shape(const JsonObject& entry) {
   const Json& shape = entry.require("shape");
@@ -50,35 +31,7 @@ std::vector<int64_t> parse_shape(const JsonObject& entry) {
   return result;
 }
 
-/// Bytes of a tensor of this shape; fails on overflow and on packed types that end inside a byte.
-uint64_t byte_size(const JsonObject& entry, DType dtype, const std::vector<int64_t>& shape) {
-  std::optional<int64_t> bits = dtype_bits(dtype);
-  // A zero anywhere makes an empty tensor, but the other sizes must not hide an overflow.
-  bool empty = false;
-  for (const int64_t size : shape) {
-    if (size == 0) {
-      empty = true;
-      continue;
-    }
-    bits = checked_multiply(*bits, size);
-    if (!bits) entry.fail("shape", fmt::format("the size of {} overflows", shape_text(shape)));
-  }
-  if (empty) return 0;
-  if (*bits % 8 != 0) entry.fail("shape", "the data does not end on a whole byte");
-  return static_cast<uint64_t>(*bits / 8);
-}
-
 }  // namespace
-
-int64_t TensorInfo::elements() const {
-  int64_t count = 1;
-  for (const int64_t size : shape) count *= size;  // cannot overflow: byte_size() checked it
-  return count;
-}
-
-std::string shape_text(const std::vector<int64_t>& shape) {
-  return fmt::format("[{}]", fmt::join(shape, ", "));
-}
 
 SafetensorsFile::SafetensorsFile(std::filesystem::path path) : file_(std::move(path)) {
   const std::string where = file_.path().string();
@@ -124,7 +77,7 @@ void SafetensorsFile::parse_header(const std::string& header) {
       }
       continue;
     }
-    check_name(name, where);
+    check_tensor_name(name, where);
     const JsonObject entry(value, fmt::format("{}: tensor {}", where, quote(name)));
     const std::string dtype = entry.string("dtype");
     TensorInfo tensor{.name = name, .shape = parse_shape(entry)};
@@ -133,7 +86,7 @@ void SafetensorsFile::parse_header(const std::string& header) {
     } else {
       entry.fail("dtype", fmt::format("{} is no dtype of the format", quote(dtype)));
     }
-    tensor.bytes = byte_size(entry, tensor.dtype, tensor.shape);
+    tensor.bytes = tensor_bytes_of(tensor.dtype, tensor.shape, entry.where() + ": key 'shape'");
     const Json& offsets = entry.require("data_offsets");
     if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_integer() ||
         !offsets[1].is_number_integer()) {

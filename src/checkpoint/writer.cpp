@@ -14,10 +14,10 @@ struct CheckpointWriter::Shard {
 
 CheckpointWriter::CheckpointWriter(const Checkpoint& like, const std::filesystem::path& directory) {
   for (const auto& source : like.shards()) {
-    const uint64_t size = source->file().size();
+    const uint64_t size = source->file()->size();
     auto shard = std::make_unique<Shard>(Shard{
         OutputFile(directory / source->path().filename(), size), size - source->header_bytes()});
-    shard->file.copy_from(source->file(), 0, 0, source->header_bytes());
+    shard->file.copy_from(*source->file(), 0, 0, source->header_bytes());
     shards_[source.get()] = std::move(shard);
   }
 }
@@ -32,7 +32,7 @@ CheckpointWriter::Shard& CheckpointWriter::shard_of(const StoredTensor& tensor) 
 
 void CheckpointWriter::copy(const StoredTensor& tensor) {
   Shard& shard = shard_of(tensor);
-  shard.file.copy_from(tensor.file->file(), tensor.info->offset, tensor.info->offset,
+  shard.file.copy_from(*tensor.file->file(), tensor.info->offset, tensor.info->offset,
                        tensor.info->bytes);
   shard.missing -= tensor.info->bytes;
 }

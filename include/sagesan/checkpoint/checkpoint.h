@@ -12,7 +12,7 @@ namespace sagesan {
 
 /// A tensor where it is stored. Valid as long as its `Checkpoint`.
 struct StoredTensor {
-  const SafetensorsFile* file = nullptr;
+  const TensorFile* file = nullptr;
   const TensorInfo* info = nullptr;
 
   explicit operator bool() const { return info != nullptr; }

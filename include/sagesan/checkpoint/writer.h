@@ -30,7 +30,7 @@ class CheckpointWriter {
   struct Shard;
   Shard& shard_of(const StoredTensor& tensor);
 
-  std::map<const SafetensorsFile*, std::unique_ptr<Shard>> shards_;
+  std::map<const TensorFile*, std::unique_ptr<Shard>> shards_;
 };
 
 /// Copies what belongs to a model beside its weights: configuration, generation configuration, the
