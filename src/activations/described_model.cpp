@@ -76,7 +76,7 @@ ModelMap read_described_model(const MomentsFile& moments, const Checkpoint& base
     const JsonObject entry(value, checked.where() + ": " + quote(name));
     const StoredTensor stored = base.find(name);
     if (!stored) {
-      throw InputError(base.directory().string(),
+      throw InputError(base.path().string(),
                        fmt::format("tensor {} is missing, which {} describes", quote(name),
                                    printable(moments.path().string())));
     }

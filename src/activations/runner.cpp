@@ -56,7 +56,7 @@ class LayerMoments {
         std::get<SecondMoment>(moment).add(seen.x, weights);
       }
     } catch (const Error& error) {
-      throw InputError(checkpoint_.directory().string(), seen.site.name() + ": " + error.what());
+      throw InputError(checkpoint_.path().string(), seen.site.name() + ": " + error.what());
     }
   }
 

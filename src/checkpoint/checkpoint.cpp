@@ -2,20 +2,24 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "sagesan/checkpoint/safetensors.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/json.h"
 
 namespace sagesan {
 namespace {
 
+namespace fs = std::filesystem;
+
 constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
 
 /// tensor name -> shard file name, both checked.
-std::map<std::string, std::string> read_index(const std::filesystem::path& path) {
+std::map<std::string, std::string> read_index(const fs::path& path) {
   const Json json = read_json_file(path);
   const JsonObject index(json, path.string());
   const Json& weights = index.require("weight_map");
@@ -35,21 +39,31 @@ std::map<std::string, std::string> read_index(const std::filesystem::path& path)
   return result;
 }
 
-[[noreturn]] void fail_without_weights(const std::filesystem::path& directory) {
-  std::string hint;
-  for (const auto& [file, name] :
-       {std::pair{"adapter_config.json", "a PEFT adapter"},
-        {"pytorch_model.bin", "a PyTorch pickle checkpoint"},
-        {"pytorch_model.bin.index.json", "a PyTorch pickle checkpoint"}}) {
-    if (std::filesystem::exists(directory / file)) {
-      hint = fmt::format(
-          "; it holds {}, which this version does not read: save the whole model as "
-          "safetensors",
-          name);
-      break;
-    }
+std::unique_ptr<TensorFile> open_weights(const fs::path& file) {
+  return std::make_unique<SafetensorsFile>(file);
+}
+
+/// The one weights file of a directory that has none of the usual names.
+fs::path find_only_weights(const fs::path& directory) {
+  if (fs::exists(directory / "adapter_config.json")) {
+    throw InputError(directory.string(),
+                     "is a PEFT adapter; expected the whole model (an adapter goes with "
+                     "--unlearned)");
   }
-  throw InputError(directory.string(), fmt::format("no {} or {}{}", kSingle, kIndex, hint));
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    const std::string ending = entry.path().extension().string();
+    if (ending == ".safetensors" || ending == ".bin" || ending == ".pt" || ending == ".pth")
+      found.push_back(entry.path());
+  }
+  if (found.size() == 1) return found.front();
+  std::sort(found.begin(), found.end());
+  std::string which;
+  if (!found.empty()) {
+    which = fmt::format(", but {} others ({}, ...): name the one that is meant", found.size(),
+                        printable(found.front().filename().string()));
+  }
+  throw InputError(directory.string(), fmt::format("no {} or {}{}", kSingle, kIndex, which));
 }
 
 }  // namespace
@@ -58,53 +72,72 @@ std::string StoredTensor::where() const {
   return fmt::format("{}: tensor {}", file->path().string(), quote(info->name));
 }
 
-void Checkpoint::add_shard(const std::filesystem::path& path) {
-  auto shard = std::make_unique<SafetensorsFile>(path);
+void Checkpoint::add_shard(std::unique_ptr<TensorFile> shard) {
   for (const TensorInfo& tensor : shard->tensors()) {
     const auto [place, inserted] =
         by_name_.try_emplace(tensor.name, StoredTensor{shard.get(), &tensor});
     if (!inserted) {
-      throw InputError(path.string(), fmt::format("tensor {} stands in {} too", quote(tensor.name),
-                                                  place->second.file->path().string()));
+      throw InputError(shard->path().string(),
+                       fmt::format("tensor {} stands in {} too", quote(tensor.name),
+                                   place->second.file->path().string()));
     }
   }
   shards_.push_back(std::move(shard));
 }
 
-Checkpoint Checkpoint::open(const std::filesystem::path& directory) {
-  if (!std::filesystem::exists(directory))
-    throw InputError(directory.string(), "no such directory");
-  if (!std::filesystem::is_directory(directory)) {
-    throw InputError(directory.string(), "is no directory; expected a checkpoint directory");
-  }
-  Checkpoint checkpoint;
-  checkpoint.directory_ = directory;
-  const bool single = std::filesystem::exists(directory / kSingle);
-  const bool sharded = std::filesystem::exists(directory / kIndex);
-  if (single && sharded) {
-    throw InputError(directory.string(),
-                     fmt::format("holds both {} and {}: remove the stale one", kSingle, kIndex));
-  }
-  if (!single && !sharded) fail_without_weights(directory);
-  if (single) {
-    checkpoint.add_shard(directory / kSingle);
-    return checkpoint;
-  }
-  const auto index = read_index(directory / kIndex);
+void Checkpoint::open_shards(const fs::path& directory, const fs::path& index_file) {
+  index_ = index_file;
+  const auto index = read_index(index_file);
   std::set<std::string> files;
   for (const auto& [name, file] : index) files.insert(file);
-  for (const std::string& file : files) checkpoint.add_shard(directory / file);
+  for (const std::string& file : files) add_shard(open_weights(directory / file));
   for (const auto& [name, file] : index) {
-    const StoredTensor tensor = checkpoint.find(name);
+    const StoredTensor tensor = find(name);
     if (!tensor || tensor.file->path().filename() != file) {
-      throw InputError((directory / kIndex).string(),
+      throw InputError(index_file.string(),
                        fmt::format("tensor {} is not in {}", quote(name), quote(file)));
     }
   }
-  for (const auto& [name, tensor] : checkpoint.by_name_) {
-    if (!index.contains(name))
-      throw InputError(tensor.where(), fmt::format("not listed in {}", kIndex));
+  for (const auto& [name, tensor] : by_name_) {
+    if (!index.contains(name)) {
+      throw InputError(tensor.where(),
+                       fmt::format("not listed in {}", index_file.filename().string()));
+    }
   }
+}
+
+Checkpoint Checkpoint::open(const fs::path& path) {
+  if (!fs::exists(path)) throw InputError(path.string(), "no such directory");
+  Checkpoint checkpoint;
+  checkpoint.path_ = path;
+  if (!fs::is_directory(path)) {
+    checkpoint.add_shard(open_weights(path));
+    return checkpoint;
+  }
+  // As transformers: safetensors where there are both.
+  for (const auto& [single, index] :
+       {std::pair{kSingle, kIndex}, {"pytorch_model.bin", "pytorch_model.bin.index.json"}}) {
+    const bool has_single = fs::exists(path / single);
+    const bool has_index = fs::exists(path / index);
+    if (has_single && has_index) {
+      throw InputError(path.string(),
+                       fmt::format("holds both {} and {}: remove the stale one", single, index));
+    }
+    if (has_single) checkpoint.add_shard(open_weights(path / single));
+    if (has_index) checkpoint.open_shards(path, path / index);
+    if (has_single || has_index) return checkpoint;
+  }
+  checkpoint.add_shard(open_weights(find_only_weights(path)));
+  return checkpoint;
+}
+
+Checkpoint Checkpoint::compute(const fs::path& path, std::unique_ptr<TensorFile> tensors,
+                               std::vector<StoredTensor> stored) {
+  Checkpoint checkpoint;
+  checkpoint.path_ = path;
+  checkpoint.add_shard(std::move(tensors));
+  checkpoint.identifying_ = std::move(stored);
+  SAGESAN_ASSERT(checkpoint.is_computed());
   return checkpoint;
 }
 
@@ -121,9 +154,13 @@ std::vector<StoredTensor> Checkpoint::tensors() const {
   return result;
 }
 
-uint64_t Checkpoint::bytes() const {
+std::vector<StoredTensor> Checkpoint::identifying_tensors() const {
+  return is_computed() ? identifying_ : tensors();
+}
+
+uint64_t total_bytes(const std::vector<StoredTensor>& tensors) {
   uint64_t total = 0;
-  for (const auto& shard : shards_) total += shard->file()->size();
+  for (const StoredTensor& tensor : tensors) total += tensor.info->bytes;
   return total;
 }
 

@@ -1,5 +1,6 @@
 #include "sagesan/checkpoint/safetensors_writer.h"
 
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "sagesan/support/checked.h"
@@ -7,15 +8,6 @@
 
 namespace sagesan {
 namespace {
-
-uint64_t byte_count(const TensorLayout& tensor) {
-  std::optional<int64_t> bits = dtype_bits(tensor.dtype);
-  for (const int64_t size : tensor.shape) {
-    bits = checked_multiply(*bits, size);
-    SAGESAN_ASSERT(bits);
-  }
-  return static_cast<uint64_t>(*bits / 8);
-}
 
 void add_entry(nlohmann::ordered_json& header, const TensorLayout& tensor, uint64_t begin,
                uint64_t end) {
@@ -39,11 +31,45 @@ uint64_t header_room(const std::vector<TensorLayout>& most,
   return sizeof(uint64_t) + (header.dump().size() + 7) / 8 * 8;
 }
 
+/// The header with its length and as many spaces behind it (the format allows them) as make
+/// `room` bytes; 0: as many as make a multiple of 8.
+std::string finish_header(const nlohmann::ordered_json& header, uint64_t room = 0) {
+  const std::string text = header.dump();
+  if (room == 0) room = sizeof(uint64_t) + (text.size() + 7) / 8 * 8;
+  const uint64_t length = room - sizeof(uint64_t);
+  SAGESAN_ASSERT(text.size() <= length);
+  std::string result(room, ' ');
+  std::memcpy(result.data(), &length, sizeof length);
+  text.copy(result.data() + sizeof length, text.size());
+  return result;
+}
+
 }  // namespace
+
+uint64_t data_bytes(const TensorLayout& tensor) {
+  std::optional<int64_t> bits = dtype_bits(tensor.dtype);
+  for (const int64_t size : tensor.shape) {
+    bits = checked_multiply(*bits, size);
+    SAGESAN_ASSERT(bits);
+  }
+  return static_cast<uint64_t>(*bits / 8);
+}
+
+std::string safetensors_header(const std::vector<TensorLayout>& tensors,
+                               const std::map<std::string, std::string>& metadata) {
+  nlohmann::ordered_json header = start_header(metadata);
+  uint64_t begin = 0;
+  for (const TensorLayout& tensor : tensors) {
+    const uint64_t end = begin + data_bytes(tensor);
+    add_entry(header, tensor, begin, end);
+    begin = end;
+  }
+  return finish_header(header);
+}
 
 uint64_t total_bytes(const std::vector<TensorLayout>& tensors) {
   uint64_t total = 0;
-  for (const TensorLayout& tensor : tensors) total += byte_count(tensor);
+  for (const TensorLayout& tensor : tensors) total += data_bytes(tensor);
   return total;
 }
 
@@ -57,7 +83,7 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path,
       file_(path, room_ + bytes) {}
 
 void SafetensorsWriter::write(const TensorLayout& tensor, std::span<const std::byte> bytes) {
-  SAGESAN_ASSERT(byte_count(tensor) == bytes.size());
+  SAGESAN_ASSERT(data_bytes(tensor) == bytes.size());
   const bool fresh = written_.emplace(tensor.name, Place{tensor, end_, end_ + bytes.size()}).second;
   SAGESAN_ASSERT(fresh);
   file_.write(room_ + end_, bytes);
@@ -73,12 +99,8 @@ void SafetensorsWriter::finish() {
     written_.erase(found);
   }
   SAGESAN_ASSERT(written_.empty());
-  std::string text = header.dump();
-  const uint64_t length = room_ - sizeof(uint64_t);
-  SAGESAN_ASSERT(text.size() <= length);
-  text.resize(length, ' ');  // the format allows spaces behind the object
-  file_.write(0, std::as_bytes(std::span(&length, 1)));
-  file_.write(sizeof length, std::as_bytes(std::span(text)));
+  const std::string text = finish_header(header, room_);
+  file_.write(0, std::as_bytes(std::span(text)));
   file_.finish();
 }
 

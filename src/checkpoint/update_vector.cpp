@@ -1,9 +1,8 @@
 #include "sagesan/checkpoint/update_vector.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <map>
 
 #include "sagesan/support/error.h"
@@ -43,31 +42,6 @@ const Update* UpdateVector::find(const std::string& name) const {
   return found == updates.end() ? nullptr : &*found;
 }
 
-std::vector<Update> pair_tensors(const Checkpoint& base, const Checkpoint& unlearned) {
-  const auto different = [&](const std::string& where, const std::string& message) {
-    throw InputError(where, message + ": base and unlearned must be the same model");
-  };
-  std::vector<Update> updates;
-  for (const StoredTensor& tensor : unlearned.tensors()) {
-    const StoredTensor before = base.find(tensor.info->name);
-    if (!before)
-      different(tensor.where(), "not in the base checkpoint " + base.directory().string());
-    if (before.info->shape != tensor.info->shape) {
-      different(tensor.where(),
-                fmt::format("shape {}, in the base {}", shape_text(tensor.info->shape),
-                            shape_text(before.info->shape)));
-    }
-    updates.push_back({tensor.info->name, before, tensor});
-  }
-  for (const StoredTensor& tensor : base.tensors()) {
-    if (!unlearned.find(tensor.info->name)) {
-      different(tensor.where(),
-                "not in the unlearned checkpoint " + unlearned.directory().string());
-    }
-  }
-  return updates;
-}
-
 bool same_bytes(const StoredTensor& a, const StoredTensor& b) {
   if (a.info->dtype != b.info->dtype || a.info->shape != b.info->shape) return false;
   std::vector<std::byte> left(std::min<uint64_t>(a.info->bytes, kBlock));
@@ -81,21 +55,69 @@ bool same_bytes(const StoredTensor& a, const StoredTensor& b) {
   return true;
 }
 
-UpdateVector compare(const Checkpoint& base, const Checkpoint& unlearned,
-                     const Progress& progress) {
-  UpdateVector result{.updates = pair_tensors(base, unlearned)};
+namespace {
+
+/// Identities of one checkpoint's tensors, as far as they are known.
+class Identities {
+ public:
+  Identities(const Checkpoint& checkpoint, std::vector<std::byte>& block)
+      : checkpoint_(checkpoint), block_(block) {}
+
+  /// Null where the bytes of `tensor` say nothing of the checkpoint, or were hashed already.
+  Hasher* start(const StoredTensor& tensor) {
+    if (checkpoint_.is_computed() || checkpoint_.find(tensor.info->name).info != tensor.info)
+      return nullptr;
+    const auto [place, fresh] = hashers_.emplace(tensor.info->name, start_identity(*tensor.info));
+    return fresh ? &place->second : nullptr;
+  }
+
+  /// Reads what nobody compared.
+  std::string finish(const std::function<void(uint64_t bytes)>& advance) {
+    for (const StoredTensor& tensor : checkpoint_.identifying_tensors()) {
+      const auto [place, fresh] = hashers_.emplace(tensor.info->name, start_identity(*tensor.info));
+      if (!fresh) continue;
+      for (uint64_t start = 0; start < tensor.info->bytes; start += kBlock) {
+        const auto part =
+            std::span(block_.data(), std::min<uint64_t>(tensor.info->bytes - start, kBlock));
+        tensor.read(start, part);
+        place->second.add(part);
+        advance(part.size());
+      }
+    }
+    std::map<std::string, std::string> identities;
+    for (auto& [name, hasher] : hashers_) identities[name] = hasher.hex();
+    return combine(identities);
+  }
+
+ private:
+  const Checkpoint& checkpoint_;
+  std::vector<std::byte>& block_;
+  std::map<std::string, Hasher> hashers_;
+};
+
+}  // namespace
+
+UpdateVector compare(const Checkpoint& base, const Checkpoint& unlearned, const Progress& progress,
+                     const PairHints& hints) {
+  UpdateVector result = pair_tensors(base, unlearned, hints);
   std::vector<std::byte> before(kBlock);
   std::vector<std::byte> after(kBlock);
-  std::map<std::string, std::string> base_identities;
-  std::map<std::string, std::string> unlearned_identities;
+  Identities base_identities(base, before);
+  Identities unlearned_identities(unlearned, after);
   double done = 0;
-  const auto total = static_cast<double>(base.bytes() + unlearned.bytes());
+  const auto total = static_cast<double>(total_bytes(base.identifying_tensors()) +
+                                         total_bytes(unlearned.identifying_tensors()));
+  const auto advance = [&](uint64_t bytes) {
+    done += static_cast<double>(bytes);
+    if (progress) progress("compare", std::min(done, total), total);
+  };
   for (Update& update : result.updates) {
-    Hasher base_hash = start_identity(*update.base.info);
-    Hasher unlearned_hash = start_identity(*update.unlearned.info);
+    update.changed = update.is_computed || update.base.info->dtype != update.unlearned.info->dtype;
+    if (update.is_computed) continue;  // nobody computes anything to leave it as it was
+    Hasher* base_hash = base_identities.start(update.base);
+    Hasher* unlearned_hash = unlearned_identities.start(update.unlearned);
     const uint64_t base_bytes = update.base.info->bytes;
     const uint64_t unlearned_bytes = update.unlearned.info->bytes;
-    update.changed = update.base.info->dtype != update.unlearned.info->dtype;
     for (uint64_t start = 0; start < std::max(base_bytes, unlearned_bytes); start += kBlock) {
       const auto part = [&](uint64_t bytes, std::vector<std::byte>& block) {
         return std::span(block.data(),
@@ -105,38 +127,26 @@ UpdateVector compare(const Checkpoint& base, const Checkpoint& unlearned,
       const auto unlearned_part = part(unlearned_bytes, after);
       if (!base_part.empty()) update.base.read(start, base_part);
       if (!unlearned_part.empty()) update.unlearned.read(start, unlearned_part);
-      base_hash.add(base_part);
-      unlearned_hash.add(unlearned_part);
+      if (base_hash != nullptr) base_hash->add(base_part);
+      if (unlearned_hash != nullptr) unlearned_hash->add(unlearned_part);
       update.changed = update.changed || base_part.size() != unlearned_part.size() ||
                        std::memcmp(base_part.data(), unlearned_part.data(), base_part.size()) != 0;
-      done += static_cast<double>(base_part.size() + unlearned_part.size());
-      if (progress) progress("compare", done, total);
+      advance(base_part.size() + unlearned_part.size());
     }
-    base_identities[update.name] = base_hash.hex();
-    unlearned_identities[update.name] = unlearned_hash.hex();
   }
-  result.base_identity = combine(base_identities);
-  result.unlearned_identity = combine(unlearned_identities);
+  result.base_identity = base_identities.finish(advance);
+  result.unlearned_identity = unlearned_identities.finish(advance);
   return result;
 }
 
 std::string checkpoint_identity(const Checkpoint& checkpoint, const Progress& progress) {
   std::vector<std::byte> block(kBlock);
-  std::map<std::string, std::string> identities;
   double done = 0;
-  for (const StoredTensor& tensor : checkpoint.tensors()) {
-    Hasher hash = start_identity(*tensor.info);
-    for (uint64_t start = 0; start < tensor.info->bytes; start += kBlock) {
-      const auto part =
-          std::span(block.data(), std::min<uint64_t>(tensor.info->bytes - start, kBlock));
-      tensor.read(start, part);
-      hash.add(part);
-      done += static_cast<double>(part.size());
-      if (progress) progress("identify", done, static_cast<double>(checkpoint.bytes()));
-    }
-    identities[tensor.info->name] = hash.hex();
-  }
-  return combine(identities);
+  const auto total = static_cast<double>(total_bytes(checkpoint.identifying_tensors()));
+  return Identities(checkpoint, block).finish([&](uint64_t bytes) {
+    done += static_cast<double>(bytes);
+    if (progress) progress("identify", done, total);
+  });
 }
 
 }  // namespace sagesan

@@ -1,52 +1,154 @@
 #include "sagesan/checkpoint/writer.h"
 
-#include <vector>
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <string>
 
+#include "sagesan/checkpoint/safetensors.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/file.h"
 
 namespace sagesan {
+
+namespace {
+
+constexpr const char* kIndex = "model.safetensors.index.json";
+/// Bytes copied at a time where the kernel cannot.
+constexpr uint64_t kBlock = uint64_t{4} << 20;
+
+std::vector<TensorLayout> layouts(const OutputShard& shard) {
+  std::vector<TensorLayout> result;
+  result.reserve(shard.tensors.size());
+  for (const OutputTensor& tensor : shard.tensors) result.push_back(tensor.layout);
+  return result;
+}
+
+std::string header(const OutputShard& shard) {
+  if (shard.header_of.empty()) return safetensors_header(layouts(shard), {{"format", "pt"}});
+  const SafetensorsFile like(shard.header_of);
+  std::string bytes(like.header_bytes(), '\0');
+  like.file()->read(0, std::as_writable_bytes(std::span(bytes)));
+  return bytes;
+}
+
+void copy_whole_file(const std::filesystem::path& from, const std::filesystem::path& to) {
+  const InputFile source(from);
+  OutputFile target(to, source.size());
+  target.copy_from(source, 0, 0, source.size());
+  target.finish();
+}
+
+void write_index(const OutputLayout& layout, const std::filesystem::path& directory) {
+  nlohmann::ordered_json index;
+  index["metadata"]["total_size"] = layout.bytes();
+  for (const OutputShard& shard : layout.shards) {
+    for (const OutputTensor& tensor : shard.tensors)
+      index["weight_map"][tensor.layout.name] = shard.file;
+  }
+  write_text_file(directory / kIndex, index.dump(2) + "\n");
+}
+
+uint64_t bytes_of(DType dtype, uint64_t elements) {
+  return elements * static_cast<uint64_t>(dtype_bits(dtype)) / 8;
+}
+
+}  // namespace
 
 struct CheckpointWriter::Shard {
   OutputFile file;
   uint64_t missing;  ///< bytes of data not yet written
 };
 
-CheckpointWriter::CheckpointWriter(const Checkpoint& like, const std::filesystem::path& directory) {
-  for (const auto& source : like.shards()) {
-    const uint64_t size = source->file()->size();
-    auto shard = std::make_unique<Shard>(Shard{
-        OutputFile(directory / source->path().filename(), size), size - source->header_bytes()});
-    shard->file.copy_from(*source->file(), 0, 0, source->header_bytes());
-    shards_[source.get()] = std::move(shard);
+CheckpointWriter::CheckpointWriter(const OutputLayout& layout,
+                                   const std::filesystem::path& directory) {
+  for (const OutputShard& described : layout.shards) {
+    const std::string head = header(described);
+    const uint64_t data = total_bytes(layouts(described));
+    shards_.push_back(std::make_unique<Shard>(
+        Shard{OutputFile(directory / described.file, head.size() + data), data}));
+    Shard& shard = *shards_.back();
+    shard.file.write(0, std::as_bytes(std::span(head)));
+    uint64_t offset = head.size();
+    for (const OutputTensor& tensor : described.tensors) {
+      places_[tensor.source.info].push_back({&shard, offset, tensor.layout.dtype});
+      offset += data_bytes(tensor.layout);
+    }
+  }
+  if (!layout.index.empty()) {
+    copy_whole_file(layout.index, directory / kIndex);
+  } else if (layout.shards.size() > 1) {
+    write_index(layout, directory);
   }
 }
 
 CheckpointWriter::~CheckpointWriter() = default;
 
-CheckpointWriter::Shard& CheckpointWriter::shard_of(const StoredTensor& tensor) {
-  const auto found = shards_.find(tensor.file);
-  SAGESAN_ASSERT(found != shards_.end());
-  return *found->second;
+const std::vector<CheckpointWriter::Place>* CheckpointWriter::places(
+    const StoredTensor& tensor) const {
+  const auto found = places_.find(tensor.info);
+  return found == places_.end() ? nullptr : &found->second;
 }
 
-void CheckpointWriter::copy(const StoredTensor& tensor) {
-  Shard& shard = shard_of(tensor);
-  shard.file.copy_from(*tensor.file->file(), tensor.info->offset, tensor.info->offset,
-                       tensor.info->bytes);
-  shard.missing -= tensor.info->bytes;
+std::optional<DType> CheckpointWriter::dtype(const StoredTensor& tensor) const {
+  if (const auto* own = places(tensor)) return own->front().dtype;
+  for (const TensorPart& part : parts_of(tensor)) {
+    if (const auto* of_part = places(part.tensor)) return of_part->front().dtype;
+  }
+  return std::nullopt;
+}
+
+void CheckpointWriter::copy(const TensorPart& part) {
+  const DType dtype = part.tensor.info->dtype;
+  SAGESAN_ASSERT(this->dtype(part.tensor) == dtype);
+  const uint64_t begin = bytes_of(dtype, part.start);
+  const uint64_t bytes = bytes_of(dtype, part.count);
+  const auto* own = places(part.tensor);
+  if (const InputFile* file = part.tensor.file->file(); file != nullptr && own != nullptr) {
+    for (const Place& place : *own) {
+      place.shard->file.copy_from(*file, part.tensor.info->offset + begin, place.offset + begin,
+                                  bytes);
+      place.shard->missing -= bytes;
+    }
+    return;
+  }
+  const auto step = kBlock / std::max<uint64_t>(1, bytes_of(dtype, 1));
+  std::vector<std::byte> block(std::min(bytes, bytes_of(dtype, step)));
+  for (uint64_t start = 0; start < part.count; start += step) {
+    const uint64_t count = std::min(step, part.count - start);
+    const std::span some(block.data(), bytes_of(dtype, count));
+    part.tensor.read(begin + bytes_of(dtype, start), some);
+    write(part.tensor, part.start + start, some);
+  }
 }
 
 void CheckpointWriter::write(const StoredTensor& tensor, uint64_t start,
                              std::span<const std::byte> bytes) {
-  SAGESAN_ASSERT(start <= tensor.info->bytes && bytes.size() <= tensor.info->bytes - start);
-  Shard& shard = shard_of(tensor);
-  shard.file.write(tensor.info->offset + start, bytes);
-  shard.missing -= bytes.size();
+  if (const auto* own = places(tensor)) {
+    for (const Place& place : *own) {
+      place.shard->file.write(place.offset + bytes_of(place.dtype, start), bytes);
+      place.shard->missing -= bytes.size();
+    }
+    return;
+  }
+  const DType dtype = this->dtype(tensor).value();
+  for (const TensorPart& part : parts_of(tensor)) {
+    if (bytes.empty()) return;
+    if (start >= part.count) {
+      start -= part.count;
+      continue;
+    }
+    const uint64_t count =
+        std::min<uint64_t>(part.count - start, bytes.size() / bytes_of(dtype, 1));
+    // What the other checkpoint lends to an arranged tensor has no place here.
+    if (places(part.tensor) != nullptr)
+      write(part.tensor, part.start + start, bytes.first(bytes_of(dtype, count)));
+    bytes = bytes.subspan(bytes_of(dtype, count));
+    start = 0;
+  }
 }
 
 void CheckpointWriter::finish() {
-  for (const auto& [source, shard] : shards_) {
+  for (const auto& shard : shards_) {
     SAGESAN_ASSERT(shard->missing == 0);
     shard->file.finish();
   }
@@ -54,25 +156,25 @@ void CheckpointWriter::finish() {
 
 void copy_companion_files(const std::filesystem::path& unlearned, const std::filesystem::path& base,
                           const std::filesystem::path& directory) {
-  const std::vector<const char*> model = {"config.json", "generation_config.json",
-                                          "model.safetensors.index.json"};
+  const std::vector<const char*> model = {"config.json", "generation_config.json"};
   const std::vector<const char*> tokenizer = {"tokenizer.json",    "tokenizer_config.json",
                                               "tokenizer.model",   "special_tokens_map.json",
                                               "added_tokens.json", "vocab.json",
                                               "merges.txt",        "chat_template.jinja"};
-  const auto copy = [&](const std::filesystem::path& from, const char* name) {
-    if (!std::filesystem::is_regular_file(from / name)) return false;
-    const InputFile source(from / name);
-    OutputFile target(directory / name, source.size());
-    target.copy_from(source, 0, 0, source.size());
-    target.finish();
-    return true;
+  const auto copy = [&](const std::vector<const char*>& names) {
+    const auto copy_from = [&](const std::filesystem::path& from) {
+      bool found = false;
+      for (const char* name : names) {
+        if (!std::filesystem::is_regular_file(from / name)) continue;
+        copy_whole_file(from / name, directory / name);
+        found = true;
+      }
+      return found;
+    };
+    if (!copy_from(unlearned)) copy_from(base);
   };
-  for (const char* name : model) copy(unlearned, name);
-  bool found = false;
-  for (const char* name : tokenizer) found = copy(unlearned, name) || found;
-  if (found) return;
-  for (const char* name : tokenizer) copy(base, name);
+  copy(model);
+  copy(tokenizer);
 }
 
 }  // namespace sagesan

@@ -10,13 +10,11 @@ namespace sagesan {
 namespace {
 
 /// The tensors' meaning where the family is known; empty where it is not.
-std::map<std::string, Parameter> known_parameters(const Checkpoint& checkpoint,
-                                                  std::string& architecture) {
+ModelMap known_model(const Checkpoint& checkpoint) {
   try {
-    ModelConfiguration model = read_configuration(checkpoint.directory());
+    ModelConfiguration model = read_configuration(checkpoint.path());
     match_parameters(model, checkpoint);
-    architecture = model.architecture;
-    return model_parameters(model);
+    return map_model(model);
   } catch (const InputError&) {
     return {};
   }
@@ -28,16 +26,18 @@ InspectResult inspect(const std::filesystem::path& base_directory,
                       const std::filesystem::path& unlearned_directory, const Progress& progress) {
   Checkpoint base;
   Checkpoint unlearned;
+  ModelMap model;
   Preflight preflight;
   const bool opened = preflight.check([&] { base = Checkpoint::open(base_directory); });
   if (preflight.check([&] { unlearned = Checkpoint::open(unlearned_directory); }) && opened) {
-    preflight.check([&] { pair_tensors(base, unlearned); });
+    model = known_model(base);
+    preflight.check([&] { pair_tensors(base, unlearned, pair_hints(model)); });
   }
   preflight.finish();
 
   InspectResult result;
-  const auto parameters = known_parameters(base, result.architecture);
-  const UpdateVector updates = compare(base, unlearned, progress);
+  result.architecture = model.architecture;
+  const UpdateVector updates = compare(base, unlearned, progress, pair_hints(model));
   result.base_identity = updates.base_identity;
   result.unlearned_identity = updates.unlearned_identity;
   result.tensors_total = static_cast<int64_t>(updates.updates.size());
@@ -50,7 +50,7 @@ InspectResult inspect(const std::filesystem::path& base_directory,
                       .kind = "unknown",
                       .dtype = std::string(dtype_name(update.unlearned.info->dtype)),
                       .shape = update.unlearned.info->shape};
-    if (const auto found = parameters.find(update.name); found != parameters.end()) {
+    if (const auto found = model.parameters.find(update.name); found != model.parameters.end()) {
       row.kind = parameter_kind_name(found->second.kind);
       const Site site = found->second.site;
       if (site.layer >= 0 && site < Site{site.layer, SiteKind::kFinalNorm}) row.layer = site.layer;

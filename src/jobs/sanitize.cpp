@@ -149,7 +149,7 @@ void give_expert_notice(const SanitizeRun& run, const Notice& notice) {
 SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress,
                         const Notice& notice) {
   const SanitizeInputs inputs = open_sanitize_inputs(options);
-  const UpdateVector updates = compare(inputs.base, inputs.unlearned, progress);
+  const UpdateVector updates = compare(inputs.base, inputs.unlearned, progress, inputs.hints);
   if (updates.changed_count() == 0) {
     throw InputError(options.unlearned.string(),
                      "the checkpoints are identical: nothing to sanitize");
@@ -157,7 +157,8 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
   const Plan plan =
       make_plan(updates, inputs.map, options.other, NameFilter(options.include, options.exclude));
   check_plan(options, inputs, updates, plan);
-  SanitizeResult result{start_report(options, inputs, updates, plan), inputs.unlearned.bytes()};
+  const OutputLayout layout = layout_output(inputs.base, inputs.unlearned, updates, options.output);
+  SanitizeResult result{start_report(options, inputs, updates, plan), layout.bytes()};
   give_template_notice(options.rendering, inputs.chat, notice);
   give_plan_notices(inputs, plan, notice);
   if (options.dry_run) {
@@ -166,7 +167,7 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
   }
 
   OutputDirectory output(options.out, options.overwrite, notice);
-  CheckpointWriter writer(inputs.unlearned, output.path());
+  CheckpointWriter writer(layout, output.path());
   SanitizeRun run(options, inputs, updates, plan, writer, progress);
   run.run();
   writer.finish();

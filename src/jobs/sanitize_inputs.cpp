@@ -12,14 +12,38 @@
 namespace sagesan {
 namespace {
 
-void check_same_model(const ModelConfiguration& base, const ModelConfiguration& unlearned,
-                      const SanitizeOptions& options) {
-  const auto differ = [&](const std::string& what) {
-    throw InputError((options.unlearned / "config.json").string(),
-                     what + " differs from the base's: base and unlearned must be the same model");
-  };
-  if (base.architecture != unlearned.architecture) differ("the architecture");
-  if (base.tied_head != unlearned.tied_head) differ("tie_word_embeddings");
+/// Reads what the unlearned checkpoint says of its model; the base's where it says nothing.
+void read_unlearned_model(const SanitizeOptions& options, SanitizeInputs& inputs) {
+  inputs.unlearned_model = inputs.model;
+  const std::filesystem::path config = options.unlearned / "config.json";
+  if (!std::filesystem::exists(config)) return;
+  inputs.unlearned_model = read_configuration(options.unlearned);
+  if (inputs.model.architecture != inputs.unlearned_model.architecture) {
+    throw InputError(config.string(),
+                     "the architecture differs from the base's: base and unlearned must be the "
+                     "same model");
+  }
+}
+
+/// Whether the head is tied to the embedding may differ where the values do not.
+void settle_tied_head(const SanitizeOptions& options, SanitizeInputs& inputs) {
+  const bool tied = inputs.unlearned_model.tied_head;
+  if (tied && !inputs.model.tied_head) {
+    const StoredTensor head = inputs.base.find(head_name(inputs.model));
+    if (!same_bytes(head, inputs.base.find(embedding_name(inputs.model)))) {
+      throw InputError((options.unlearned / "config.json").string(),
+                       "ties the head to the embedding, but the base has two different ones: base "
+                       "and unlearned must be the same model");
+    }
+    inputs.model.tied_head = true;
+  }
+  inputs.map = map_model(inputs.model);
+  inputs.hints = pair_hints(inputs.map);
+  if (tied || !inputs.model.tied_head) return;
+  inputs.hints.untied = true;
+  ModelConfiguration untied = inputs.model;
+  untied.tied_head = false;
+  inputs.map = map_model(untied);
 }
 
 std::vector<std::filesystem::path> all_inputs(const SanitizeOptions& options) {
@@ -31,13 +55,18 @@ std::vector<std::filesystem::path> all_inputs(const SanitizeOptions& options) {
 }
 
 /// Two tensors of one parameter must agree, or one of them would be sanitized as what it is not.
-void check_tied_head(const ModelMap& model, const Checkpoint& checkpoint) {
-  const StoredTensor head = find_stored_tied_head(model, checkpoint);
-  const StoredTensor embedding = checkpoint.find(model.tied_embedding);
-  if (!head || !embedding || same_bytes(head, embedding)) return;
-  throw InputError(head.where(),
-                   "differs from the embedding although tie_word_embeddings is true: "
-                   "set it to false in config.json, or remove the tensor");
+void check_tied_heads(const SanitizeInputs& inputs, const UpdateVector& updates) {
+  for (const StoredTensor& head : updates.tied_copies) {
+    const bool of_base = inputs.base.find(head.info->name).info == head.info;
+    const Update* update = updates.find(updates.tied_embedding);
+    const StoredTensor embedding = of_base         ? inputs.base.find(updates.tied_embedding)
+                                   : update->grown ? update->grown
+                                                   : update->unlearned;
+    if (same_bytes(head, embedding)) continue;
+    throw InputError(head.where(),
+                     "differs from the embedding although tie_word_embeddings is true: "
+                     "set it to false in config.json, or remove the tensor");
+  }
 }
 
 void check_space(const SanitizeOptions& options, uint64_t bytes) {
@@ -47,6 +76,14 @@ void check_space(const SanitizeOptions& options, uint64_t bytes) {
   if (ignored || space.available >= bytes) return;
   throw IoError(parent.string(), fmt::format("the output needs {} MiB, {} are free", bytes >> 20,
                                              space.available >> 20));
+}
+
+/// Pairs the tensors and checks what depends on the pair.
+void check_pair(const SanitizeOptions& options, const SanitizeInputs& inputs) {
+  const UpdateVector updates = pair_tensors(inputs.base, inputs.unlearned, inputs.hints);
+  check_tied_heads(inputs, updates);
+  check_space(options,
+              layout_output(inputs.base, inputs.unlearned, updates, options.output).bytes());
 }
 
 void read_retain(const SanitizeOptions& options, bool model_known, Preflight& preflight,
@@ -83,26 +120,26 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
   // A missing directory is one problem, not two.
   const bool model = !described && std::filesystem::is_directory(options.base) &&
                      preflight.check([&] { inputs.model = read_configuration(options.base); });
-  if (base && model) preflight.check([&] { match_parameters(inputs.model, inputs.base); });
-  if (model) inputs.map = map_model(inputs.model);
-  if (described && base)
-    preflight.check([&] { inputs.map = read_described_model(*inputs.moments, inputs.base); });
-  if (unlearned && model) {
+  const bool matched =
+      base && model && preflight.check([&] { match_parameters(inputs.model, inputs.base); });
+  if (described && base) {
     preflight.check([&] {
-      inputs.unlearned_model = read_configuration(options.unlearned);
-      check_same_model(inputs.model, inputs.unlearned_model, options);
+      inputs.map = read_described_model(*inputs.moments, inputs.base);
+      inputs.hints = pair_hints(inputs.map);
+    });
+  }
+  bool known = described;
+  if (unlearned && base && matched) {
+    known = preflight.check([&] {
+      read_unlearned_model(options, inputs);
+      settle_tied_head(options, inputs);
       if (options.unlearned_activations) match_parameters(inputs.unlearned_model, inputs.unlearned);
     });
   }
-  if (base && unlearned) {
-    preflight.check([&] { pair_tensors(inputs.base, inputs.unlearned); });
-  }
-  if (base) preflight.check([&] { check_tied_head(inputs.map, inputs.base); });
-  if (unlearned) preflight.check([&] { check_tied_head(inputs.map, inputs.unlearned); });
+  if (base && unlearned && known) preflight.check([&] { check_pair(options, inputs); });
   if (options.moments.empty()) read_retain(options, model, preflight, inputs);
   preflight.check([&] {
     OutputDirectory::check(options.out, all_inputs(options), options.overwrite, kReportName);
-    if (unlearned) check_space(options, inputs.unlearned.bytes());
   });
   if (!options.report.empty()) {
     // Not in the output either, which is renamed into place before the copy is written.

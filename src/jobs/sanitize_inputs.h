@@ -11,7 +11,8 @@ namespace sagesan {
 /// Everything that `sanitize` reads, opened and checked.
 struct SanitizeInputs {
   Checkpoint base, unlearned;
-  ModelMap map;
+  ModelMap map;              ///< of the unlearned model, by the base's names
+  PairHints hints;           ///< of the pair
   ModelConfiguration model;  ///< as `unlearned_model`, empty where the moments file describes it
   ModelConfiguration unlearned_model;
   TokenData retain;                      ///< empty where there are collected moments

@@ -1,5 +1,7 @@
 #include "sanitize_run.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -52,17 +54,33 @@ std::string origin_of(const Site& site, const SanitizeOptions& options) {
   return printable(origin.string()) + ": " + site.name();
 }
 
-/// The base's bytes as the new ones of `update` and, where there is one, of its `copy`.
-void copy_base(const Update& update, const StoredTensor& copy, CheckpointWriter& writer) {
-  constexpr uint64_t kBlock = uint64_t{4} << 20;
-  const uint64_t bytes = update.base.info->bytes;
-  std::vector<std::byte> block(std::min(kBlock, bytes));
-  for (uint64_t start = 0; start < bytes; start += kBlock) {
-    const std::span part(block.data(), std::min(kBlock, bytes - start));
-    update.base.read(start, part);
-    writer.write(update.unlearned, start, part);
-    if (copy) writer.write(copy, start, part);
+/// Numbers converted at a time.
+constexpr uint64_t kBlockElements = uint64_t{1} << 20;
+
+/// The values of `from` in the place of `to`, in the dtype that the output has for them.
+void copy_values(const TensorPart& from, const StoredTensor& to, CheckpointWriter& writer) {
+  const std::optional<DType> dtype = writer.dtype(to);
+  if (!dtype) return;  // the output leaves it out
+  const TensorInfo& info = *from.tensor.info;
+  if (info.dtype == *dtype && from.tensor.info == to.info) return writer.copy(from);
+  const auto size = static_cast<uint64_t>(dtype_bits(info.dtype)) / 8;
+  for (uint64_t start = 0; start < from.count; start += kBlockElements) {
+    const uint64_t count = std::min(kBlockElements, from.count - start);
+    const Tensor values = at::empty({static_cast<int64_t>(count)}, scalar_type(info.dtype));
+    from.tensor.read((from.start + start) * size,
+                     {static_cast<std::byte*>(values.data_ptr()), values.nbytes()});
+    const Tensor converted = values.to(scalar_type(*dtype));
+    if (!all_finite(converted) && all_finite(values)) {
+      throw InputError(from.tensor.where(),
+                       fmt::format("holds values that {} cannot hold; choose another --dtype",
+                                   dtype_name(*dtype)));
+    }
+    writer.write(to, from.start + start, tensor_bytes(converted));
   }
+}
+
+void copy_values(const StoredTensor& tensor, CheckpointWriter& writer) {
+  copy_values(TensorPart::whole(tensor), tensor, writer);
 }
 
 }  // namespace
@@ -75,8 +93,7 @@ SanitizeRun::SanitizeRun(const SanitizeOptions& options, const SanitizeInputs& i
       updates_(updates),
       plan_(plan),
       writer_(writer),
-      progress_(progress),
-      tied_head_(find_stored_tied_head(inputs.map, inputs.unlearned)) {
+      progress_(progress) {
   for (const PlannedTensor& tensor : plan.tensors) {
     if (tensor.treatment != Treatment::kSolve || tensor.parameter->kind == ParameterKind::kBias)
       continue;
@@ -87,33 +104,41 @@ SanitizeRun::SanitizeRun(const SanitizeOptions& options, const SanitizeInputs& i
 
 void SanitizeRun::copy_unchanged() {
   double done = 0;
+  const auto total = static_cast<double>(updates_.updates.size() + updates_.only_base.size());
+  const auto advance = [&] {
+    if (progress_) progress_("copy", ++done, total);
+  };
   for (const Update& update : updates_.updates) {
-    const bool written_with_embedding = update.unlearned.info == tied_head_.info &&
-                                        updates_.find(inputs_.map.tied_embedding)->changed;
-    if (!update.changed && !written_with_embedding) writer_.copy(update.unlearned);
-    if (progress_) progress_("copy", ++done, static_cast<double>(updates_.updates.size()));
+    if (!update.changed) copy_values(update.unlearned, writer_);
+    advance();
+  }
+  for (const TensorPart& part : updates_.verbatim) copy_values(part, part.tensor, writer_);
+  for (const StoredTensor& tensor : updates_.only_base) {
+    copy_values(tensor, writer_);
+    advance();
   }
 }
 
-StoredTensor SanitizeRun::twin(const Update& update) const {
-  return update.name == inputs_.map.tied_embedding ? tied_head_ : StoredTensor{};
-}
-
 TensorSink SanitizeRun::sink(const Update& update) {
-  // The same values go into a stored copy of the tied head.
-  return [this, &update, twin = twin(update)](uint64_t start, const Tensor& values) {
+  return [this, &update](uint64_t start, const Tensor& values) {
     writer_.write(update.unlearned, start, tensor_bytes(values));
-    if (twin) writer_.write(twin, start, tensor_bytes(values));
   };
 }
 
+ApplyOptions SanitizeRun::apply_options(const PlannedTensor& tensor) const {
+  ApplyOptions options{.device = inputs_.device, .dtype = writer_.dtype(tensor.update->unlearned)};
+  if (!tensor.parameter) return options;
+  options.view = tensor.view();
+  options.base_offset = tensor.parameter->offset;
+  return options;
+}
+
 TensorReport SanitizeRun::start_report(const PlannedTensor& tensor) const {
-  const TensorInfo& info = *tensor.update->unlearned.info;
   return {.name = tensor.name(),
           .kind = std::string(tensor.parameter ? parameter_kind_name(tensor.parameter->kind)
                                                : "unknown"),
           .treatment = std::string(treatment_name(tensor.treatment)),
-          .dtype = std::string(dtype_name(info.dtype)),
+          .dtype = std::string(dtype_name(writer_.dtype(tensor.update->unlearned).value())),
           .shape = tensor.shape(),
           .expert = tensor.expert};
 }
@@ -130,34 +155,34 @@ void SanitizeRun::keep(const PlannedTensor& tensor) {
   TensorReport report = start_report(tensor);
   report.treatment = treatment_name(Treatment::kKeep);
   if (tensor.treatment == Treatment::kSolve) report.site = tensor.site().name();
+  const bool computable =
+      is_computable(update.unlearned.info->dtype) && is_computable(update.base.info->dtype);
+  const bool as_stored = writer_.dtype(update.unlearned) == update.unlearned.info->dtype;
+  // A part of a tensor, whose other parts are solved, goes the way of those. Else the bytes
+  // themselves go over, whatever they mean; figures where they are numbers.
+  const bool whole = !tensor.expert && (as_stored || !computable);
+  if (whole) copy_values(update.unlearned, writer_);
+  ApplyOptions options = apply_options(tensor);
+  if (!tensor.expert) options.view = {};
   SolveFigures figures;
-  if (tensor.expert) {
-    // A part of a tensor, whose other parts are solved.
-    const ApplyOptions options{.view = tensor.view(), .device = inputs_.device};
-    figures = apply_rule(update, keep_rule(), options, sink(update));
-  } else {
-    // The bytes themselves, whatever they mean; figures where they are numbers.
-    writer_.copy(update.unlearned);
-    if (const StoredTensor copy = twin(update)) writer_.copy(copy);
-    if (is_computable(update.unlearned.info->dtype) && is_computable(update.base.info->dtype))
-      figures = apply_rule(update, keep_rule(), {.device = inputs_.device}, nullptr);
-  }
+  if (computable)
+    figures = apply_rule(update, keep_rule(), options, whole ? nullptr : sink(update));
   finish(tensor, std::move(report), figures);
 }
 
 void SanitizeRun::roll_back(const PlannedTensor& tensor) {
   const Update& update = *tensor.update;
-  TensorReport report = start_report(tensor);
   SolveFigures figures;
-  if (update.base.info->dtype == update.unlearned.info->dtype) {
+  const ApplyOptions options{.device = inputs_.device, .dtype = writer_.dtype(update.unlearned)};
+  if (update.base.info->dtype == options.dtype) {
     // Their very bytes: what arithmetic gives back is off by a rounding.
-    copy_base(update, twin(update), writer_);
-    figures = apply_rule(update, keep_rule(), {.device = inputs_.device}, nullptr);
+    copy_values(TensorPart::whole(update.base), update.unlearned, writer_);
+    figures = apply_rule(update, keep_rule(), options, nullptr);
     figures.squared_norm_after = 0;
   } else {
-    figures = apply_rule(update, base_rule(), {.device = inputs_.device}, sink(update));
+    figures = apply_rule(update, base_rule(), options, sink(update));
   }
-  finish(tensor, std::move(report), figures);
+  finish(tensor, start_report(tensor), figures);
 }
 
 Filter SanitizeRun::choose_filter(const PlannedTensor& tensor, const Rule& rule) const {
@@ -177,13 +202,10 @@ void SanitizeRun::solve(const PlannedTensor& tensor, Rule rule, const Subspace* 
   const Update& update = *tensor.update;
   if (options_.method == Method::kScale) rule = uniform_rule(std::move(rule));
   const Filter filter = choose_filter(tensor, rule);
-  const SolveFigures figures = apply_rule(update, rule,
-                                          {.filter = filter,
-                                           .view = tensor.view(),
-                                           .device = inputs_.device,
-                                           .measure_rounding = options_.target_bias.has_value(),
-                                           .base_offset = tensor.parameter->offset},
-                                          sink(update));
+  ApplyOptions options = apply_options(tensor);
+  options.filter = filter;
+  options.measure_rounding = options_.target_bias.has_value();
+  const SolveFigures figures = apply_rule(update, rule, options, sink(update));
   TensorReport report = start_report(tensor);
   if (tensor.parameter->kind != ParameterKind::kBias) report.site = tensor.site().name();
   if (std::isfinite(filter.strength)) report.strength = filter.strength;

@@ -48,7 +48,8 @@ class SanitizeRun {
   void roll_back(const PlannedTensor& tensor);
   TensorReport start_report(const PlannedTensor& tensor) const;
   TensorSink sink(const Update& update);
-  StoredTensor twin(const Update& update) const;
+  /// How the rule of a tensor is applied, before its filter is known.
+  ApplyOptions apply_options(const PlannedTensor& tensor) const;
 
   const SanitizeOptions& options_;
   const SanitizeInputs& inputs_;
@@ -58,7 +59,6 @@ class SanitizeRun {
   const Progress& progress_;
   /// Those to be solved by the site whose moment they wait for; biases need none.
   std::map<Site, std::vector<const PlannedTensor*>> readers_;
-  StoredTensor tied_head_;            ///< a copy that the unlearned checkpoint stores; mostly empty
   std::optional<Subspace> subspace_;  ///< of the site at hand
   Tensor row_energies_;               ///< of the embedding, once its moment is known
   std::map<std::pair<int64_t, SiteKind>, double> expert_traces_;  ///< mean of each layer's experts

@@ -175,6 +175,16 @@ ModelMap map_model(const ModelConfiguration& model) {
   return map;
 }
 
+PairHints pair_hints(const ModelMap& model) {
+  PairHints hints{.embedding = model.tied_embedding, .head = model.tied_head};
+  for (const auto& [name, parameter] : model.parameters) {
+    const SiteKind kind = parameter.site.kind;
+    if (kind == SiteKind::kEmbedding || kind == SiteKind::kHeadInput) hints.vocabulary.insert(name);
+  }
+  if (!hints.head.empty()) hints.vocabulary.insert(hints.head);
+  return hints;
+}
+
 std::map<Site, int64_t> parameter_sites(const std::map<std::string, Parameter>& parameters) {
   std::map<Site, int64_t> result;
   for (const auto& [name, parameter] : parameters) {
@@ -213,17 +223,13 @@ void choose_layout(ModelConfiguration& model, const Checkpoint& checkpoint) {
 
 }  // namespace
 
-StoredTensor find_stored_tied_head(const ModelMap& model, const Checkpoint& checkpoint) {
-  return model.tied_head.empty() ? StoredTensor{} : checkpoint.find(model.tied_head);
-}
-
 void match_parameters(ModelConfiguration& model, const Checkpoint& checkpoint) {
   choose_layout(model, checkpoint);
   for (const auto& [name, parameter] : model_parameters(model)) {
     const StoredTensor stored = checkpoint.find(name);
     if (!stored) {
       throw InputError(
-          checkpoint.directory().string(),
+          checkpoint.path().string(),
           fmt::format("tensor {} is missing, which config.json asks for", quote(name)));
     }
     if (stored.info->shape != parameter.shape) {

@@ -52,13 +52,16 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
   SolveFigures figures;
   figures.responses.resize(rule.measures.size());
   const int64_t start = options.view.start;
-  uint64_t written = start > 0 ? static_cast<uint64_t>(start) * row_bytes(update.unlearned) : 0;
+  uint64_t written =
+      start > 0 ? static_cast<uint64_t>(start * update.unlearned.info->shape.back()) : 0;
+  const at::ScalarType dtype = scalar_type(options.dtype.value_or(update.unlearned.info->dtype));
   for_each_block(update, options.view, options.device, [&](const Block& block) {
     const Tensor& d = block.d;
     Tensor removed = rule.removed(d, block.start, options.filter.strength);
     const double gain = options.filter.gain;
     if (gain != 1) removed = removed * gain + d * (1 - gain);
-    const Tensor result = take_out(block.stored, removed.to(block.base.scalar_type()), update.name);
+    const Tensor result =
+        take_out(block.stored, removed.to(block.base.scalar_type()), dtype, update.name);
     const Tensor left = (result.to(block.base.scalar_type()) - block.base).to(d.scalar_type());
     figures.squared_norm_before += squared_norm(d);
     figures.squared_norm_after += squared_norm(left);
@@ -72,9 +75,8 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
       if (options.measure_rounding)
         responses.rounding += measure(left - (d - removed), block.start);
     }
-    const Tensor bytes = (options.view.transposed ? result.t() : result).cpu().contiguous();
-    if (sink) sink(written, bytes);
-    written += bytes.nbytes();
+    if (sink) sink(written, (options.view.transposed ? result.t() : result).cpu().contiguous());
+    written += static_cast<uint64_t>(result.numel());
   });
   return figures;
 }

@@ -48,7 +48,6 @@ Plan make_plan(const UpdateVector& update_vector, const ModelMap& model, OtherPo
   Plan plan;
   for (const Update& update : update_vector.updates) {
     if (!update.changed) continue;
-    if (update.name == model.tied_head) continue;  // written with the embedding
     PlannedTensor tensor{.update = &update};
     if (const auto found = model.parameters.find(update.name); found != model.parameters.end()) {
       tensor.parameter = found->second;

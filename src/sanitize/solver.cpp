@@ -64,9 +64,10 @@ Tensor norm_energies(const DiagonalMoment& moment, const std::string& site) {
   return sum / mean;
 }
 
-Tensor take_out(const Tensor& unlearned, const Tensor& removed, const std::string& name) {
+Tensor take_out(const Tensor& unlearned, const Tensor& removed, at::ScalarType dtype,
+                const std::string& name) {
   const Tensor wide = unlearned.to(removed.scalar_type());
-  Tensor result = at::where(removed == 0, wide, wide - removed).to(unlearned.scalar_type());
+  Tensor result = at::where(removed == 0, wide, wide - removed).to(dtype);
   if (!all_finite(result)) {
     throw Error(ExitCode::kBadInput,
                 fmt::format("tensor {}: the sanitized weights are not finite", quote(name)));

@@ -51,7 +51,7 @@ TEST_F(CheckpointTest, SingleFile) {
   ASSERT_TRUE(checkpoint.find("a"));
   EXPECT_EQ(checkpoint.find("a").where(), (root_ / "model.safetensors").string() + ": tensor 'a'");
   EXPECT_FALSE(checkpoint.find("c"));
-  EXPECT_EQ(checkpoint.bytes(), fs::file_size(root_ / "model.safetensors"));
+  EXPECT_EQ(total_bytes(checkpoint.tensors()), 2U);
 }
 
 TEST_F(CheckpointTest, Shards) {
@@ -73,23 +73,31 @@ TEST_F(CheckpointTest, LinksAsInTheHubCacheAreFollowed) {
   EXPECT_TRUE(Checkpoint::open(root_.path()).find("a"));
 }
 
-TEST_F(CheckpointTest, DirectoryThatIsNone) {
+TEST_F(CheckpointTest, PathThatIsNone) {
   expect_input_error([&] { Checkpoint::open(root_ / "missing"); }, (root_ / "missing").string(),
                      "no such directory");
-  put("file", "");
-  expect_input_error([&] { Checkpoint::open(root_ / "file"); }, (root_ / "file").string(),
-                     "is no directory; expected a checkpoint directory");
+}
+
+TEST_F(CheckpointTest, OneFileOfAnyName) {
+  put("edited.safetensors", shard({"a"}));
+  put("config.json", "{}");
+  for (const fs::path& path : {root_.path(), root_ / "edited.safetensors"}) {
+    const Checkpoint checkpoint = Checkpoint::open(path);
+    EXPECT_TRUE(checkpoint.find("a"));
+    EXPECT_EQ(checkpoint.path(), path);
+  }
+  put("more.pth", "");
+  refuse(root_.path().string(),
+         "but 2 others (edited.safetensors, ...): name the one that is meant");
 }
 
 TEST_F(CheckpointTest, WithoutWeights) {
   refuse(root_.path().string(), "no model.safetensors or model.safetensors.index.json");
 }
 
-TEST_F(CheckpointTest, OtherKindsOfCheckpointsAreNamed) {
-  put("pytorch_model.bin", "");
-  refuse(root_.path().string(), "it holds a PyTorch pickle checkpoint");
+TEST_F(CheckpointTest, AdapterIsNoModel) {
   put("adapter_config.json", "");
-  refuse(root_.path().string(), "it holds a PEFT adapter");
+  refuse(root_.path().string(), "is a PEFT adapter; expected the whole model");
 }
 
 TEST_F(CheckpointTest, SingleFileAndIndexTogether) {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sagesan/checkpoint/safetensors.h"
+#include "sagesan/checkpoint/tensor_file.h"
 
 namespace sagesan {
 
@@ -21,27 +21,41 @@ struct StoredTensor {
   std::string where() const;
 };
 
-/// A Hugging Face checkpoint directory: config.json beside `model.safetensors`, or beside the
-/// shards that `model.safetensors.index.json` lists.
+/// The weights of a model, or some of them: a Hugging Face checkpoint directory (model.safetensors,
+/// or the shards that model.safetensors.index.json lists; the same as pytorch_model.bin), a
+/// directory with one weights file of another name, or that file alone.
 class Checkpoint {
  public:
   /// Opens every shard and checks the headers against the index. Throws `InputError`.
-  static Checkpoint open(const std::filesystem::path& directory);
+  static Checkpoint open(const std::filesystem::path& path);
+  /// A checkpoint whose tensors are computed from those of `stored`, which identify it.
+  static Checkpoint compute(const std::filesystem::path& path, std::unique_ptr<TensorFile> tensors,
+                            std::vector<StoredTensor> stored);
 
-  const std::filesystem::path& directory() const { return directory_; }
-  const std::vector<std::unique_ptr<SafetensorsFile>>& shards() const { return shards_; }
+  /// The directory, or the file.
+  const std::filesystem::path& path() const { return path_; }
+  const std::vector<std::unique_ptr<TensorFile>>& shards() const { return shards_; }
+  /// The index of the shards; empty where there is none.
+  const std::filesystem::path& index() const { return index_; }
   /// By name; an empty handle where there is none.
   StoredTensor find(const std::string& name) const;
   /// By shard, then in the order of the bytes.
   std::vector<StoredTensor> tensors() const;
-  uint64_t bytes() const;
+  /// What the identity is of: mostly `tensors()`.
+  std::vector<StoredTensor> identifying_tensors() const;
+  bool is_computed() const { return !identifying_.empty(); }
 
  private:
-  void add_shard(const std::filesystem::path& path);
+  void add_shard(std::unique_ptr<TensorFile> shard);
+  void open_shards(const std::filesystem::path& directory, const std::filesystem::path& index);
 
-  std::filesystem::path directory_;
-  std::vector<std::unique_ptr<SafetensorsFile>> shards_;
+  std::filesystem::path path_, index_;
+  std::vector<std::unique_ptr<TensorFile>> shards_;
   std::map<std::string, StoredTensor> by_name_;
+  std::vector<StoredTensor> identifying_;
 };
+
+/// Of their data.
+uint64_t total_bytes(const std::vector<StoredTensor>& tensors);
 
 }  // namespace sagesan

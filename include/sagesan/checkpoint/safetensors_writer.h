@@ -19,8 +19,14 @@ struct TensorLayout {
   std::vector<int64_t> shape;
 };
 
-/// Of their data, without the header. Sizes must not overflow.
+/// Of the data, without the header. Sizes must not overflow.
+uint64_t data_bytes(const TensorLayout& tensor);
 uint64_t total_bytes(const std::vector<TensorLayout>& tensors);
+
+/// What stands before the data of a file with these tensors, one after another: the header with its
+/// length, a multiple of 8 bytes.
+std::string safetensors_header(const std::vector<TensorLayout>& tensors,
+                               const std::map<std::string, std::string>& metadata);
 
 /// Writes a new safetensors file whose tensors become known one after another: room is kept for the
 /// header, which is written at the end.

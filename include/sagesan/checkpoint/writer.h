@@ -3,39 +3,47 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
-#include <string>
+#include <vector>
 
-#include "sagesan/checkpoint/checkpoint.h"
+#include "sagesan/checkpoint/output_layout.h"
 
 namespace sagesan {
 
-/// Writes a checkpoint with another one's shards, headers, names, order and dtypes. Positions are
-/// known from the start, so tensors come in any order and in parts.
+/// Writes a new checkpoint. Positions are known from the start, so tensors come in any order and in
+/// parts.
 class CheckpointWriter {
  public:
-  /// Creates every shard of `like` in `directory` at its full size with its header. Throws
+  /// Creates every file of `layout` in `directory` at its full size with its header. Throws
   /// `IoError` where the disk is too small.
-  CheckpointWriter(const Checkpoint& like, const std::filesystem::path& directory);
+  CheckpointWriter(const OutputLayout& layout, const std::filesystem::path& directory);
   ~CheckpointWriter();
 
-  /// Copies a tensor of `like` byte for byte.
-  void copy(const StoredTensor& tensor);
-  /// Writes `bytes` as the new data of `tensor`, a tensor of `like`, from byte `start` of it.
+  /// What a tensor of the pair is stored in; nothing where the output leaves it out.
+  std::optional<DType> dtype(const StoredTensor& tensor) const;
+  /// Copies elements byte for byte; their dtype must be the output's.
+  void copy(const TensorPart& part);
+  /// Writes `bytes`, in the output's dtype, as the elements of `tensor` from `start` on.
   void write(const StoredTensor& tensor, uint64_t start, std::span<const std::byte> bytes);
   /// Forces everything to the disk. Every byte must have been written.
   void finish();
 
  private:
   struct Shard;
-  Shard& shard_of(const StoredTensor& tensor);
+  struct Place {
+    Shard* shard;
+    uint64_t offset;  ///< in the file
+    DType dtype;
+  };
+  const std::vector<Place>* places(const StoredTensor& tensor) const;
 
-  std::map<const TensorFile*, std::unique_ptr<Shard>> shards_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  std::map<const TensorInfo*, std::vector<Place>> places_;
 };
 
-/// Copies what belongs to a model beside its weights: configuration, generation configuration, the
-/// index of the shards and the tokenizer from `unlearned`; the tokenizer's files from `base` where
-/// `unlearned` has none of them.
+/// Copies what belongs to a model beside its weights: configuration, generation configuration and
+/// the tokenizer from `unlearned`; from `base` where `unlearned` has none of them.
 void copy_companion_files(const std::filesystem::path& unlearned, const std::filesystem::path& base,
                           const std::filesystem::path& directory);
 

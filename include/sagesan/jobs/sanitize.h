@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "sagesan/checkpoint/output_layout.h"
 #include "sagesan/report/sanitize_report.h"
 #include "sagesan/sanitize/method.h"
 #include "sagesan/support/progress.h"
@@ -29,6 +30,7 @@ struct SanitizeOptions {
   int64_t max_tokens = 0;
   bool unlearned_activations = false;  ///< run the unlearned model instead of the base
   double token_cap = 0;                ///< 0: none
+  OutputOptions output;
   std::string device = "auto";
   std::filesystem::path report;  ///< a second copy of the report; empty: none
   bool overwrite = false;

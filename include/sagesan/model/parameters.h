@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "sagesan/checkpoint/checkpoint.h"
+#include "sagesan/checkpoint/update_vector.h"
 #include "sagesan/model/configuration.h"
 #include "sagesan/model/sites.h"
 
@@ -64,15 +64,15 @@ struct ModelMap {
 };
 ModelMap map_model(const ModelConfiguration& model);
 
+/// What pairing another checkpoint with one of this model needs to know of it.
+PairHints pair_hints(const ModelMap& model);
+
 /// Every site at which these parameters read and the number of its channels (rows of an embedding).
 std::map<Site, int64_t> parameter_sites(const std::map<std::string, Parameter>& parameters);
 
 /// "model.embed_tokens.weight", "lm_head.weight": the names in the layout at hand.
 std::string embedding_name(const ModelConfiguration& model);
 std::string head_name(const ModelConfiguration& model);
-
-/// The head that some files store although it is tied to the embedding; empty where there is none.
-StoredTensor find_stored_tied_head(const ModelMap& model, const Checkpoint& checkpoint);
 
 /// Chooses among the family's layouts the one whose tensors `checkpoint` has. Throws `InputError`
 /// for the first tensor that the nearest layout asks for and the checkpoint lacks, or holds in

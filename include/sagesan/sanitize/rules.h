@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "sagesan/checkpoint/update_vector.h"
@@ -43,14 +44,15 @@ Rule base_rule();
 /// Nothing is removed; the figures alone are wanted.
 Rule keep_rule();
 
-/// Takes the new values of a tensor, in its stored dtype on the CPU, from byte `start` of its data.
+/// Takes the new values of a tensor on the CPU, from element `start` of its data.
 using TensorSink = std::function<void(uint64_t start, const Tensor& values)>;
 
 /// Responses of one update: sums whose ratio to the base weight's own is a bias.
 struct Responses {
   double base = 0, before = 0;
-  double after = 0;     ///< of the rounded weights
-  double rounding = 0;  ///< of what rounding to the stored dtype alone changed; 0 unless asked for
+  double after = 0;  ///< of the rounded weights
+  double rounding =
+      0;  ///< of what rounding to the output's dtype alone changed; 0 unless asked for
 };
 
 /// What was measured while a tensor was solved; `after` is of the rounded weights.
@@ -63,6 +65,7 @@ struct ApplyOptions {
   Filter filter;
   MatrixView view;
   at::Device device = at::kCPU;
+  std::optional<DType> dtype = {};  ///< of the results; absent: the unlearned tensor's
   bool measure_rounding = false;
   double base_offset = 0;  ///< added to the base weight where its response is measured
 };

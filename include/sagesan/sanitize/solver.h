@@ -38,9 +38,10 @@ Tensor embedding_energies(const DiagonalMoment& counts);
 /// `Error` naming `site` where they are all zero.
 Tensor norm_energies(const DiagonalMoment& moment, const std::string& site);
 
-/// `unlearned - removed`, rounded once to the dtype of `unlearned`; where nothing is removed the
-/// bits of `unlearned` stay (the sign of a zero too). Throws `Error` naming `name` if the result is
-/// not finite, in the stored dtype too.
-Tensor take_out(const Tensor& unlearned, const Tensor& removed, const std::string& name);
+/// `unlearned - removed`, computed in the dtype of `removed` and rounded once to `dtype`; where
+/// nothing is removed the bits of `unlearned` stay (the sign of a zero too). Throws `Error` naming
+/// `name` if the result is not finite, in `dtype` too.
+Tensor take_out(const Tensor& unlearned, const Tensor& removed, at::ScalarType dtype,
+                const std::string& name);
 
 }  // namespace sagesan
