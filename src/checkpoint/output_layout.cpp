@@ -147,6 +147,15 @@ bool same_layout(const OutputShard& shard, const TensorFile& file) {
 
 }  // namespace
 
+std::string_view output_format_name(OutputFormat format) {
+  return format == OutputFormat::kFull ? "full" : "delta";
+}
+
+std::string_view output_dtype_name(const std::optional<DType>& dtype) {
+  if (!dtype) return "keep";
+  return *dtype == DType::kBF16 ? "bf16" : *dtype == DType::kF16 ? "f16" : "f32";
+}
+
 uint64_t OutputLayout::bytes() const {
   uint64_t bytes = 0;
   for (const OutputShard& shard : shards) {

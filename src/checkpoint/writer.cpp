@@ -31,13 +31,6 @@ std::string header(const OutputShard& shard) {
   return bytes;
 }
 
-void copy_whole_file(const std::filesystem::path& from, const std::filesystem::path& to) {
-  const InputFile source(from);
-  OutputFile target(to, source.size());
-  target.copy_from(source, 0, 0, source.size());
-  target.finish();
-}
-
 void write_index(const OutputLayout& layout, const std::filesystem::path& directory) {
   nlohmann::ordered_json index;
   index["metadata"]["total_size"] = layout.bytes();
@@ -75,7 +68,7 @@ CheckpointWriter::CheckpointWriter(const OutputLayout& layout,
     }
   }
   if (!layout.index.empty()) {
-    copy_whole_file(layout.index, directory / kIndex);
+    copy_to_new_file(layout.index, directory / kIndex);
   } else if (layout.shards.size() > 1) {
     write_index(layout, directory);
   }
@@ -152,29 +145,6 @@ void CheckpointWriter::finish() {
     SAGESAN_ASSERT(shard->missing == 0);
     shard->file.finish();
   }
-}
-
-void copy_companion_files(const std::filesystem::path& unlearned, const std::filesystem::path& base,
-                          const std::filesystem::path& directory) {
-  const std::vector<const char*> model = {"config.json", "generation_config.json"};
-  const std::vector<const char*> tokenizer = {"tokenizer.json",    "tokenizer_config.json",
-                                              "tokenizer.model",   "special_tokens_map.json",
-                                              "added_tokens.json", "vocab.json",
-                                              "merges.txt",        "chat_template.jinja"};
-  const auto copy = [&](const std::vector<const char*>& names) {
-    const auto copy_from = [&](const std::filesystem::path& from) {
-      bool found = false;
-      for (const char* name : names) {
-        if (!std::filesystem::is_regular_file(from / name)) continue;
-        copy_whole_file(from / name, directory / name);
-        found = true;
-      }
-      return found;
-    };
-    if (!copy_from(unlearned)) copy_from(base);
-  };
-  copy(model);
-  copy(tokenizer);
 }
 
 }  // namespace sagesan

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <array>
 #include <charconv>
 #include <cmath>
 
@@ -69,6 +70,25 @@ int64_t parse_integer(const std::string& option, const std::string& text, int64_
     throw UsageError(fmt::format("{} {}: expected {} to {}", option, text, least, most));
   }
   return value;
+}
+
+uint64_t parse_size(const std::string& option, const std::string& text) {
+  constexpr std::array<std::pair<std::string_view, int64_t>, 8> kUnits = {{{"KB", 1'000},
+                                                                           {"MB", 1'000'000},
+                                                                           {"GB", 1'000'000'000},
+                                                                           {"KiB", 1 << 10},
+                                                                           {"MiB", 1 << 20},
+                                                                           {"GiB", 1 << 30},
+                                                                           {"B", 1},
+                                                                           {"", 1}}};
+  for (const auto& [unit, bytes] : kUnits) {
+    if (!text.ends_with(unit)) continue;
+    const int64_t most = (int64_t{1} << 50) / bytes;
+    return static_cast<uint64_t>(
+        parse_integer(option, text.substr(0, text.size() - unit.size()), 1, most) * bytes);
+  }
+  SAGESAN_ASSERT(false);
+  return 0;
 }
 
 std::filesystem::path parse_path(const std::string& option, const std::string& text) {

@@ -80,6 +80,9 @@ double parse_number(const std::string& option, const std::string& text, double l
 int64_t parse_integer(const std::string& option, const std::string& text, int64_t least,
                       int64_t most);
 
+/// Bytes: "5GB" (10^9), "500MiB" (2^20), "1000000"; at least 1.
+uint64_t parse_size(const std::string& option, const std::string& text);
+
 /// The one of `choices` whose name `text` is.
 template <typename Choice, typename Name>
 Choice parse_choice(const std::string& option, const std::string& text,

@@ -20,6 +20,7 @@ struct Words {
   RenderingWords rendering;
   std::string max_length = "512", max_tokens = "0";
   std::string device = "auto", report;
+  std::string out_format = "full", dtype = "keep", shard_size;
   bool dry_run = false, overwrite = false;
 };
 
@@ -80,6 +81,14 @@ SanitizeOptions parse(const Words& words, const Given& given) {
   options.rendering = parse_rendering(words.rendering);
   options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
   options.max_tokens = parse_integer("--max-tokens", words.max_tokens, 0, kMost);
+  options.output.format =
+      parse_choice("--out-format", words.out_format, {OutputFormat::kFull, OutputFormat::kDelta},
+                   output_format_name);
+  options.output.dtype = parse_choice<std::optional<DType>>(
+      "--dtype", words.dtype, {std::nullopt, DType::kBF16, DType::kF16, DType::kF32},
+      output_dtype_name);
+  if (given("--shard-size"))
+    options.output.shard_bytes = parse_size("--shard-size", words.shard_size);
   options.device = words.device;
   if (given("--report")) options.report = parse_path("--report", words.report);
   options.overwrite = words.overwrite;
@@ -197,6 +206,19 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
       ->capture_default_str();
   add_token_cap(*command, words->token_cap);
   add_machine_options(*command, words->device, common);
+  command
+      ->add_option("--out-format", words->out_format,
+                   "full: every tensor; delta: only those that differ from the base")
+      ->type_name("full|delta")
+      ->capture_default_str();
+  command
+      ->add_option("--dtype", words->dtype, "of the weights written; keep: as the unlearned ones")
+      ->type_name("keep|bf16|f16|f32")
+      ->capture_default_str();
+  command
+      ->add_option("--shard-size", words->shard_size,
+                   "most bytes of one weights file (5GB, 500MiB, ...) instead of the input's files")
+      ->type_name("SIZE");
   command->add_option("--report", words->report, "a second copy of sagesan_report.json")
       ->type_name("FILE");
   command->add_flag("--dry-run", words->dry_run, "check everything and say what would be done");

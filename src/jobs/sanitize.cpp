@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "sagesan/activations/runner.h"
+#include "sagesan/checkpoint/companion_files.h"
 #include "sagesan/checkpoint/writer.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/output_directory.h"
@@ -34,7 +35,9 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
                     .max_length = options.max_length,
                     .retain_fields = options.rendering.fields,
                     .retain_template = inputs.chat ? inputs.chat->identity() : "",
-                    .split_long_texts = options.rendering.split_long_texts};
+                    .split_long_texts = options.rendering.split_long_texts,
+                    .out_format = std::string(output_format_name(options.output.format)),
+                    .dtype = std::string(output_dtype_name(options.output.dtype))};
   if (!options.target_bias && options.method != Method::kNullspace)
     report.options.strength = options.strength;
   if (inputs.moments) {
@@ -56,7 +59,37 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
   report.base_identity = updates.base_identity;
   report.unlearned_identity = updates.unlearned_identity;
   report.tensors_total = static_cast<int64_t>(updates.updates.size());
+  report.tensors_from_base = static_cast<int64_t>(updates.only_base.size());
   return report;
+}
+
+void give_pair_notices(const SanitizeInputs& inputs, const UpdateVector& updates,
+                       const Notice& notice) {
+  if (!updates.only_base.empty() && !inputs.unlearned.is_computed()) {
+    notice(fmt::format("{} holds {} of {} tensors; the others are the base's",
+                       printable(inputs.unlearned.path().string()), updates.updates.size(),
+                       updates.updates.size() + updates.only_base.size()));
+  }
+  for (const Update& update : updates.updates) {
+    if (!update.grown) continue;
+    notice(fmt::format("tensor {} has {} rows more than the base's: they are copied as they are",
+                       quote(update.name),
+                       update.grown.info->shape[0] - update.unlearned.info->shape[0]));
+  }
+}
+
+/// What config.json must say of the output.
+ConfigChanges config_changes(const SanitizeOptions& options, const SanitizeInputs& inputs,
+                             const UpdateVector& updates) {
+  ConfigChanges changes{.dtype = options.output.dtype};
+  const bool own = std::filesystem::exists(options.unlearned / "config.json");
+  const auto& parameters = inputs.map.parameters;
+  for (const Update& update : updates.updates) {
+    const auto found = parameters.find(update.name);
+    if (own || !update.grown || found == parameters.end()) continue;
+    if (found->second.site.is_embedding()) changes.vocabulary = update.grown.info->shape[0];
+  }
+  return changes;
 }
 
 void give_plan_notices(const SanitizeInputs& inputs, const Plan& plan, const Notice& notice) {
@@ -160,6 +193,7 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
   const OutputLayout layout = layout_output(inputs.base, inputs.unlearned, updates, options.output);
   SanitizeResult result{start_report(options, inputs, updates, plan), layout.bytes()};
   give_template_notice(options.rendering, inputs.chat, notice);
+  give_pair_notices(inputs, updates, notice);
   give_plan_notices(inputs, plan, notice);
   if (options.dry_run) {
     add_plan(plan, result.report);
@@ -171,7 +205,8 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
   SanitizeRun run(options, inputs, updates, plan, writer, progress);
   run.run();
   writer.finish();
-  copy_companion_files(options.unlearned, options.base, output.path());
+  copy_companion_files(options.unlearned, options.base, output.path(),
+                       config_changes(options, inputs, updates));
   result.report.sites = std::move(run.sites);
   for (const PlannedTensor& tensor : plan.tensors) {
     result.report.tensors.push_back(std::move(run.tensors.at(tensor.name())));

@@ -204,12 +204,18 @@ void SanitizeRun::solve(const PlannedTensor& tensor, Rule rule, const Subspace* 
   const Filter filter = choose_filter(tensor, rule);
   ApplyOptions options = apply_options(tensor);
   options.filter = filter;
+  options.measure_survival = tensor.parameter->kind == ParameterKind::kLinear;
   options.measure_rounding = options_.target_bias.has_value();
   const SolveFigures figures = apply_rule(update, rule, options, sink(update));
   TensorReport report = start_report(tensor);
   if (tensor.parameter->kind != ParameterKind::kBias) report.site = tensor.site().name();
   if (std::isfinite(filter.strength)) report.strength = filter.strength;
   add_biases(figures, report);
+  if (const SurvivalSums& sums = figures.survival; sums.squared_norm > 0) {
+    report.survival = Survival{.stored = sums.stored / sums.squared_norm,
+                               .int8 = sums.int8 / sums.squared_norm,
+                               .int4 = sums.int4 / sums.squared_norm};
+  }
   if (options_.target_bias) add_target(figures, *options_.target_bias, report);
   if (subspace != nullptr) {
     report.rank = subspace->rank;

@@ -12,6 +12,11 @@ Json or_null(const std::optional<T>& value) {
   return value ? Json(*value) : Json(nullptr);
 }
 
+Json survival_json(const std::optional<Survival>& survival) {
+  if (!survival) return nullptr;
+  return {{"stored", survival->stored}, {"int8", survival->int8}, {"int4", survival->int4}};
+}
+
 Json tensor_json(const TensorReport& tensor) {
   Json json = {{"name", tensor.name},
                {"kind", tensor.kind},
@@ -26,7 +31,8 @@ Json tensor_json(const TensorReport& tensor) {
                {"bias_before", or_null(tensor.bias_before)},
                {"bias_after", or_null(tensor.bias_after)},
                {"norm_before", tensor.norm_before},
-               {"norm_after", tensor.norm_after}};
+               {"norm_after", tensor.norm_after},
+               {"survival", survival_json(tensor.survival)}};
   if (tensor.head_bias_before) {
     json["head_bias_before"] = or_null(tensor.head_bias_before);
     json["head_bias_after"] = or_null(tensor.head_bias_after);
@@ -52,6 +58,8 @@ Json options_json(const ReportOptions& options) {
           {"max_length", options.max_length},
           {"retain_fields", options.retain_fields},
           {"long_texts", options.split_long_texts ? "split" : "cut"},
+          {"out_format", options.out_format},
+          {"dtype", options.dtype},
           {"retain_template",
            options.retain_template.empty() ? Json(nullptr) : Json(options.retain_template)}};
 }
@@ -60,6 +68,7 @@ Json summary_json(const SanitizeReport& report) {
   const SanitizeSummary summary = report.summary();
   return {
       {"tensors", report.tensors_total},
+      {"tensors_from_base", report.tensors_from_base},
       {"changed", report.changed()},
       {"treatments", {{"solved", summary.solved}, {"kept", summary.kept}, {"base", summary.base}}},
       {"target_missed", summary.missed},
@@ -68,7 +77,8 @@ Json summary_json(const SanitizeReport& report) {
       {"linear_kept_bias", or_null(summary.linear_kept_bias())},
       {"update_norm_before", summary.update_norm_before},
       {"update_norm_after", summary.update_norm_after},
-      {"kept_update_norm", or_null(summary.kept_update_norm())}};
+      {"kept_update_norm", or_null(summary.kept_update_norm())},
+      {"survival", survival_json(summary.survival)}};
 }
 
 std::optional<double> ratio(double part, double whole) {
@@ -96,6 +106,8 @@ SanitizeSummary SanitizeReport::summary() const {
   double bias_before = 0;
   double bias_after = 0;
   int64_t linear = 0;
+  Survival survival;
+  double survivors = 0;
   for (const TensorReport& tensor : tensors) {
     // The parts of a tensor of all experts count as one, treated as the first of them.
     if (tensor.expert.value_or(0) == 0) {
@@ -106,11 +118,23 @@ SanitizeSummary SanitizeReport::summary() const {
     summary.missed += tensor.target_reached == false ? 1 : 0;
     summary.update_norm_before += tensor.norm_before * tensor.norm_before;
     summary.update_norm_after += tensor.norm_after * tensor.norm_after;
+    if (tensor.survival) {
+      const double weight = tensor.norm_after * tensor.norm_after;
+      survival.stored += weight * tensor.survival->stored;
+      survival.int8 += weight * tensor.survival->int8;
+      survival.int4 += weight * tensor.survival->int4;
+      survivors += weight;
+    }
     if (tensor.kind == "linear" && tensor.bias_before && tensor.bias_after) {
       bias_before += *tensor.bias_before;
       bias_after += *tensor.bias_after;
       ++linear;
     }
+  }
+  if (survivors > 0) {
+    summary.survival = {.stored = survival.stored / survivors,
+                        .int8 = survival.int8 / survivors,
+                        .int4 = survival.int4 / survivors};
   }
   summary.update_norm_before = std::sqrt(summary.update_norm_before);
   summary.update_norm_after = std::sqrt(summary.update_norm_after);

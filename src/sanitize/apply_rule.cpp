@@ -75,6 +75,7 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
       if (options.measure_rounding)
         responses.rounding += measure(left - (d - removed), block.start);
     }
+    if (options.measure_survival) figures.survival.add(block.base, d - removed, result);
     if (sink) sink(written, (options.view.transposed ? result.t() : result).cpu().contiguous());
     written += static_cast<uint64_t>(result.numel());
   });

@@ -132,6 +132,13 @@ void write_text_file(const std::filesystem::path& path, std::string_view text) {
   file.finish();
 }
 
+void copy_to_new_file(const std::filesystem::path& from, const std::filesystem::path& to) {
+  const InputFile source(from);
+  OutputFile target(to, source.size());
+  target.copy_from(source, 0, 0, source.size());
+  target.finish();
+}
+
 void replace_text_file(const std::filesystem::path& path, std::string_view text) {
   AtomicFile file(path);
   write_text_file(file.path(), text);

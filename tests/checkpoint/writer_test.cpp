@@ -8,6 +8,7 @@
 
 #include "helpers/files.h"
 #include "helpers/tiny_model.h"
+#include "sagesan/checkpoint/companion_files.h"
 
 namespace sagesan {
 namespace {

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sagesan/checkpoint/safetensors_writer.h"
@@ -36,6 +37,11 @@ enum class OutputFormat {
   kFull,   ///< every tensor
   kDelta,  ///< the changed ones
 };
+
+/// "full", "delta".
+std::string_view output_format_name(OutputFormat format);
+/// "keep" where there is none, else "bf16", "f16", "f32".
+std::string_view output_dtype_name(const std::optional<DType>& dtype);
 
 struct OutputOptions {
   OutputFormat format = OutputFormat::kFull;

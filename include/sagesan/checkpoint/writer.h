@@ -42,9 +42,4 @@ class CheckpointWriter {
   std::map<const TensorInfo*, std::vector<Place>> places_;
 };
 
-/// Copies what belongs to a model beside its weights: configuration, generation configuration and
-/// the tokenizer from `unlearned`; from `base` where `unlearned` has none of them.
-void copy_companion_files(const std::filesystem::path& unlearned, const std::filesystem::path& base,
-                          const std::filesystem::path& directory);
-
 }  // namespace sagesan

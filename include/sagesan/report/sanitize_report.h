@@ -11,6 +11,13 @@
 
 namespace sagesan {
 
+/// How much of a sanitized update D' is left after rounding Q: <Q(W0 + D') - Q(W0), D'> / ||D'||^2.
+/// To 8 bits: one scale for each row of the weight; to 4: one for each 64 numbers of a row; both
+/// symmetric, to the nearest.
+struct Survival {
+  double stored = 0, int8 = 0, int4 = 0;
+};
+
 /// One changed tensor. Norms are Frobenius norms of the update; the bias is the retention
 /// activation bias trace(D S D^T) / trace(W0 S W0^T) and, for the other kinds, its counterpart with
 /// the second moment of their input. `after` is of the stored (rounded) weights. Absent: not
@@ -33,6 +40,7 @@ struct TensorReport {
   std::optional<bool> target_reached;
   std::optional<double> rounding_bias;
   double norm_before = 0, norm_after = 0;
+  std::optional<Survival> survival;  ///< of solved linear modules
 };
 
 /// One observed site.
@@ -58,6 +66,8 @@ struct ReportOptions {
   std::vector<std::string> retain_fields;
   std::string retain_template;  ///< identity of the chat template; empty: none
   bool split_long_texts = false;
+  std::string out_format = "full";
+  std::string dtype = "keep";
 };
 
 /// The figures of the whole run.
@@ -67,6 +77,8 @@ struct SanitizeSummary {
   /// Means over the solved linear modules.
   std::optional<double> linear_mean_bias_before, linear_mean_bias_after;
   double update_norm_before = 0, update_norm_after = 0;  ///< of all updates together
+  /// Mean over the solved linear modules, weighted by their squared norms.
+  std::optional<Survival> survival;
 
   std::optional<double> linear_kept_bias() const;
   std::optional<double> kept_update_norm() const;
@@ -80,7 +92,8 @@ struct SanitizeReport {
   std::string base_identity, unlearned_identity;
   std::vector<RetainFileReport> retain_files;
   int64_t tokens = 0;
-  int64_t tensors_total = 0;
+  int64_t tensors_total = 0;      ///< that the unlearned checkpoint has
+  int64_t tensors_from_base = 0;  ///< that it lacks
   int64_t layers_run = 0;
   std::map<std::string, SiteReport> sites;
   std::vector<TensorReport> tensors;

@@ -8,6 +8,7 @@
 #include "sagesan/model/parameters.h"
 #include "sagesan/sanitize/damping_curve.h"
 #include "sagesan/sanitize/solver.h"
+#include "sagesan/sanitize/survival.h"
 
 namespace sagesan {
 
@@ -59,6 +60,7 @@ struct Responses {
 struct SolveFigures {
   double squared_norm_before = 0, squared_norm_after = 0;
   std::vector<Responses> responses;  ///< one for each measure of the rule
+  SurvivalSums survival;             ///< empty unless asked for
 };
 
 struct ApplyOptions {
@@ -67,7 +69,8 @@ struct ApplyOptions {
   at::Device device = at::kCPU;
   std::optional<DType> dtype = {};  ///< of the results; absent: the unlearned tensor's
   bool measure_rounding = false;
-  double base_offset = 0;  ///< added to the base weight where its response is measured
+  bool measure_survival = false;  ///< of matrices
+  double base_offset = 0;         ///< added to the base weight where its response is measured
 };
 
 /// Applies `rule` to one changed tensor and hands the result to `sink`, where one is given. Throws

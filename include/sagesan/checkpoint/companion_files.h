@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+#include "sagesan/support/dtype.h"
+
+namespace sagesan {
+
+/// What config.json must say differently from the one that is copied.
+struct ConfigChanges {
+  std::optional<DType> dtype;         ///< that all weights were converted to
+  std::optional<int64_t> vocabulary;  ///< rows of the embedding
+};
+
+/// Copies what belongs to a model beside its weights: configuration and generation configuration,
+/// and the tokenizer, from `unlearned`; each from `base` where `unlearned` has none of it.
+void copy_companion_files(const std::filesystem::path& unlearned, const std::filesystem::path& base,
+                          const std::filesystem::path& directory,
+                          const ConfigChanges& changes = {});
+
+}  // namespace sagesan

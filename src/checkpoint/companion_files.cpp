@@ -1,0 +1,75 @@
+#include "sagesan/checkpoint/companion_files.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "sagesan/support/error.h"
+#include "sagesan/support/file.h"
+#include "sagesan/support/json.h"
+
+namespace sagesan {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kConfig = "config.json";
+constexpr uint64_t kMaxConfigBytes = uint64_t{64} << 20;
+
+/// transformers' name.
+std::string torch_name(DType dtype) {
+  switch (dtype) {
+    case DType::kBF16:
+      return "bfloat16";
+    case DType::kF16:
+      return "float16";
+    default:
+      SAGESAN_ASSERT(dtype == DType::kF32);
+      return "float32";
+  }
+}
+
+void write_changed_config(const fs::path& from, const fs::path& to, const ConfigChanges& changes) {
+  const std::string text = read_text_file(from, kMaxConfigBytes);
+  parse_json(text, from.string());  // the strict one says whether it is JSON at all
+  auto config = nlohmann::ordered_json::parse(text);
+  // Where a model has several parts, those of the language model stand in an object of their own.
+  const auto part = [&](const char* key) -> nlohmann::ordered_json& {
+    const auto inner = config.find("text_config");
+    return !config.contains(key) && inner != config.end() && inner->contains(key) ? *inner : config;
+  };
+  if (changes.dtype) {
+    const char* key = part("dtype").contains("dtype") ? "dtype" : "torch_dtype";
+    part(key)[key] = torch_name(*changes.dtype);
+  }
+  if (changes.vocabulary) part("vocab_size")["vocab_size"] = *changes.vocabulary;
+  write_text_file(to, config.dump(2) + "\n");
+}
+
+}  // namespace
+
+void copy_companion_files(const fs::path& unlearned, const fs::path& base,
+                          const fs::path& directory, const ConfigChanges& changes) {
+  const std::vector<std::vector<const char*>> groups = {
+      {kConfig, "generation_config.json"},
+      {"tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
+       "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja"}};
+  for (const auto& names : groups) {
+    const auto copy_from = [&](const fs::path& from) {
+      bool found = false;
+      for (const std::string name : names) {
+        if (!fs::is_regular_file(from / name)) continue;
+        found = true;
+        if (name == kConfig && (changes.dtype || changes.vocabulary)) {
+          write_changed_config(from / name, directory / name, changes);
+        } else {
+          copy_to_new_file(from / name, directory / name);
+        }
+      }
+      return found;
+    };
+    if (!copy_from(unlearned)) copy_from(base);
+  }
+}
+
+}  // namespace sagesan

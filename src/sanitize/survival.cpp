@@ -1,0 +1,50 @@
+#include "sagesan/sanitize/survival.h"
+
+namespace sagesan {
+namespace {
+
+constexpr int64_t kGroup = 64;  // as bitsandbytes' 4-bit types have it
+
+/// `w` `[groups, size]` as integers of at most `most` times the scale of their group.
+Tensor round_groups(const Tensor& w, double most) {
+  const Tensor scale = w.abs().amax({1}, true) / most;
+  return (w / scale.clamp_min(1e-30)).round_().mul_(scale);
+}
+
+/// Rounded to the nearest with one scale for each row (8 bits).
+Tensor to_int8(const Tensor& w) { return round_groups(w, 127); }
+
+/// Rounded to the nearest with one scale for each 64 numbers of a row, the last of which may be
+/// fewer (4 bits).
+Tensor to_int4(const Tensor& w) {
+  const int64_t whole = w.size(1) / kGroup * kGroup;
+  Tensor result = at::empty_like(w);
+  if (whole > 0) {
+    const Tensor groups = w.narrow(1, 0, whole).reshape({-1, kGroup});
+    result.narrow(1, 0, whole).copy_(round_groups(groups, 7).view({w.size(0), whole}));
+  }
+  if (whole < w.size(1)) {
+    const int64_t rest = w.size(1) - whole;
+    result.narrow(1, whole, rest).copy_(round_groups(w.narrow(1, whole, rest), 7));
+  }
+  return result;
+}
+
+double inner_product(const Tensor& a, const Tensor& b) {
+  return (a * b).sum(at::kDouble).item<double>();
+}
+
+}  // namespace
+
+void SurvivalSums::add(const Tensor& base, const Tensor& update, const Tensor& result) {
+  const Tensor w0 = base.to(at::kFloat).contiguous();
+  const Tensor d = update.to(at::kFloat);
+  const Tensor w = w0 + d;
+  const Tensor stored = result.to(at::kDouble) - base.to(result.scalar_type()).to(at::kDouble);
+  squared_norm += sagesan::squared_norm(d);
+  this->stored += inner_product(stored, update.to(at::kDouble));
+  int8 += inner_product(to_int8(w) - to_int8(w0), d);
+  int4 += inner_product(to_int4(w) - to_int4(w0), d);
+}
+
+}  // namespace sagesan
