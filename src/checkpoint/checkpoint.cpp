@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "sagesan/checkpoint/pickle_file.h"
 #include "sagesan/checkpoint/safetensors.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/json.h"
@@ -39,7 +40,13 @@ std::map<std::string, std::string> read_index(const fs::path& path) {
   return result;
 }
 
+bool has_pickle_name(const fs::path& file) {
+  const std::string ending = file.extension().string();
+  return ending == ".bin" || ending == ".pt" || ending == ".pth";
+}
+
 std::unique_ptr<TensorFile> open_weights(const fs::path& file) {
+  if (has_pickle_name(file)) return std::make_unique<PickleFile>(file);
   return std::make_unique<SafetensorsFile>(file);
 }
 
@@ -52,8 +59,7 @@ fs::path find_only_weights(const fs::path& directory) {
   }
   std::vector<fs::path> found;
   for (const auto& entry : fs::directory_iterator(directory)) {
-    const std::string ending = entry.path().extension().string();
-    if (ending == ".safetensors" || ending == ".bin" || ending == ".pt" || ending == ".pth")
+    if (entry.path().extension() == ".safetensors" || has_pickle_name(entry.path()))
       found.push_back(entry.path());
   }
   if (found.size() == 1) return found.front();

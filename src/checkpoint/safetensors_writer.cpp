@@ -9,32 +9,43 @@
 namespace sagesan {
 namespace {
 
-void add_entry(nlohmann::ordered_json& header, const TensorLayout& tensor, uint64_t begin,
-               uint64_t end) {
-  header[tensor.name] = {
-      {"dtype", dtype_name(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {begin, end}}};
-}
+/// The JSON of a header, which must keep the order given. Put together from its entries: a
+/// nlohmann::ordered_json looks through all keys for each new one.
+class Header {
+ public:
+  explicit Header(const std::map<std::string, std::string>& metadata) {
+    if (!metadata.empty()) add("__metadata__", metadata);
+  }
+  void add(const TensorLayout& tensor, uint64_t begin, uint64_t end) {
+    add(tensor.name, nlohmann::ordered_json{{"dtype", dtype_name(tensor.dtype)},
+                                            {"shape", tensor.shape},
+                                            {"data_offsets", {begin, end}}});
+  }
+  std::string text() const { return text_ + "}"; }
 
-/// The header must keep the order given, which nlohmann's sorted objects would not.
-nlohmann::ordered_json start_header(const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  return header;
-}
+ private:
+  void add(const std::string& key, const nlohmann::ordered_json& value) {
+    if (text_.size() > 1) text_ += ',';
+    text_ += nlohmann::ordered_json(key).dump();
+    text_ += ':';
+    text_ += value.dump();
+  }
+  std::string text_ = "{";
+};
 
 /// Bytes that the header with its length takes at most, so that the data starts aligned.
 uint64_t header_room(const std::vector<TensorLayout>& most,
                      const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header = start_header(metadata);
+  Header header(metadata);
   const uint64_t end = total_bytes(most);  // no offset has more digits
-  for (const TensorLayout& tensor : most) add_entry(header, tensor, end, end);
-  return sizeof(uint64_t) + (header.dump().size() + 7) / 8 * 8;
+  for (const TensorLayout& tensor : most) header.add(tensor, end, end);
+  return sizeof(uint64_t) + (header.text().size() + 7) / 8 * 8;
 }
 
 /// The header with its length and as many spaces behind it (the format allows them) as make
 /// `room` bytes; 0: as many as make a multiple of 8.
-std::string finish_header(const nlohmann::ordered_json& header, uint64_t room = 0) {
-  const std::string text = header.dump();
+std::string finish_header(const Header& header, uint64_t room = 0) {
+  const std::string text = header.text();
   if (room == 0) room = sizeof(uint64_t) + (text.size() + 7) / 8 * 8;
   const uint64_t length = room - sizeof(uint64_t);
   SAGESAN_ASSERT(text.size() <= length);
@@ -57,11 +68,11 @@ uint64_t data_bytes(const TensorLayout& tensor) {
 
 std::string safetensors_header(const std::vector<TensorLayout>& tensors,
                                const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header = start_header(metadata);
+  Header header(metadata);
   uint64_t begin = 0;
   for (const TensorLayout& tensor : tensors) {
     const uint64_t end = begin + data_bytes(tensor);
-    add_entry(header, tensor, begin, end);
+    header.add(tensor, begin, end);
     begin = end;
   }
   return finish_header(header);
@@ -91,11 +102,11 @@ void SafetensorsWriter::write(const TensorLayout& tensor, std::span<const std::b
 }
 
 void SafetensorsWriter::finish() {
-  nlohmann::ordered_json header = start_header(metadata_);
+  Header header(metadata_);
   for (const TensorLayout& tensor : announced_) {
     const auto found = written_.find(tensor.name);
     if (found == written_.end()) continue;
-    add_entry(header, found->second.tensor, found->second.begin, found->second.end);
+    header.add(found->second.tensor, found->second.begin, found->second.end);
     written_.erase(found);
   }
   SAGESAN_ASSERT(written_.empty());

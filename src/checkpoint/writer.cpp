@@ -7,6 +7,7 @@
 #include "sagesan/checkpoint/safetensors.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/file.h"
+#include "sagesan/support/json.h"
 
 namespace sagesan {
 
@@ -32,7 +33,7 @@ std::string header(const OutputShard& shard) {
 }
 
 void write_index(const OutputLayout& layout, const std::filesystem::path& directory) {
-  nlohmann::ordered_json index;
+  Json index;  // sorted, as transformers writes it
   index["metadata"]["total_size"] = layout.bytes();
   for (const OutputShard& shard : layout.shards) {
     for (const OutputTensor& tensor : shard.tensors)

@@ -40,9 +40,9 @@ void SurvivalSums::add(const Tensor& base, const Tensor& update, const Tensor& r
   const Tensor w0 = base.to(at::kFloat).contiguous();
   const Tensor d = update.to(at::kFloat);
   const Tensor w = w0 + d;
-  const Tensor stored = result.to(at::kDouble) - base.to(result.scalar_type()).to(at::kDouble);
+  const Tensor change = result.to(at::kDouble) - base.to(result.scalar_type()).to(at::kDouble);
   squared_norm += sagesan::squared_norm(d);
-  this->stored += inner_product(stored, update.to(at::kDouble));
+  stored += inner_product(change, update.to(at::kDouble));
   int8 += inner_product(to_int8(w) - to_int8(w0), d);
   int4 += inner_product(to_int4(w) - to_int4(w0), d);
 }
