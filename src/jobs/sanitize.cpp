@@ -35,8 +35,12 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
                     .retain_fields = options.rendering.fields,
                     .retain_template = inputs.chat ? inputs.chat->identity() : "",
                     .split_long_texts = options.rendering.split_long_texts};
-  if (!options.target_bias && options.method != Method::kNullspace)
+  if (options.method == Method::kRollback) {
+    report.options.energy.reset();
+    report.options.share = options.share;
+  } else if (!options.target_bias && options.method != Method::kNullspace) {
     report.options.strength = options.strength;
+  }
   if (inputs.moments) {
     const MomentsOrigin& origin = inputs.moments->origin();
     report.options.token_cap = origin.token_cap;
@@ -154,8 +158,8 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
     throw InputError(options.unlearned.string(),
                      "the checkpoints are identical: nothing to sanitize");
   }
-  const Plan plan =
-      make_plan(updates, inputs.map, options.other, NameFilter(options.include, options.exclude));
+  const Plan plan = make_plan(updates, inputs.map, options.method, options.other,
+                              NameFilter(options.include, options.exclude));
   check_plan(options, inputs, updates, plan);
   SanitizeResult result{start_report(options, inputs, updates, plan), inputs.unlearned.bytes()};
   give_template_notice(options.rendering, inputs.chat, notice);

@@ -47,6 +47,11 @@ void for_each_block(const Update& update, const MatrixView& view, at::Device dev
 
 }  // namespace
 
+void for_each_update_block(const Update& update, const MatrixView& view, at::Device device,
+                           const std::function<void(const Tensor& d, int64_t start)>& action) {
+  for_each_block(update, view, device, [&](const Block& block) { action(block.d, block.start); });
+}
+
 SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptions& options,
                         const TensorSink& sink) {
   SolveFigures figures;
@@ -58,7 +63,12 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
     Tensor removed = rule.removed(d, block.start, options.filter.strength);
     const double gain = options.filter.gain;
     if (gain != 1) removed = removed * gain + d * (1 - gain);
-    const Tensor result = take_out(block.stored, removed.to(block.base.scalar_type()), update.name);
+    Tensor stored = block.stored;
+    if (rule.goes_back) {
+      const Tensor base = block.base.to(stored.scalar_type());
+      stored = at::where(rule.goes_back(d, block.start), base, stored);
+    }
+    const Tensor result = take_out(stored, removed.to(block.base.scalar_type()), update.name);
     const Tensor left = (result.to(block.base.scalar_type()) - block.base).to(d.scalar_type());
     figures.squared_norm_before += squared_norm(d);
     figures.squared_norm_after += squared_norm(left);

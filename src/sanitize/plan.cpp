@@ -43,8 +43,8 @@ void add_sites(const PlannedTensor& tensor, int64_t experts, std::set<Site>& sit
 
 }  // namespace
 
-Plan make_plan(const UpdateVector& update_vector, const ModelMap& model, OtherPolicy other,
-               const NameFilter& filter) {
+Plan make_plan(const UpdateVector& update_vector, const ModelMap& model, Method method,
+               OtherPolicy other, const NameFilter& filter) {
   Plan plan;
   for (const Update& update : update_vector.updates) {
     if (!update.changed) continue;
@@ -55,6 +55,9 @@ Plan make_plan(const UpdateVector& update_vector, const ModelMap& model, OtherPo
       const ParameterKind kind = found->second.kind;
       if (!filter.selects(update.name)) {
         tensor.treatment = Treatment::kKeep;
+      } else if (kind == ParameterKind::kBias && other == OtherPolicy::kShrink &&
+                 method == Method::kRollback) {
+        tensor.treatment = Treatment::kKeep;  // one constant channel: nothing to choose among
       } else if (kind == ParameterKind::kLinear || other == OtherPolicy::kShrink) {
         tensor.treatment = Treatment::kSolve;
         add_sites(tensor, model.experts, plan.sites);
