@@ -16,6 +16,7 @@ struct Words {
   std::string base, unlearned, out, moments;
   std::vector<std::string> retain, include, exclude;
   std::string method = "sage", strength = "1", target_bias, carrier_gain = "1", energy = "0.95";
+  std::string share = "0.1";
   std::string other = "shrink", activations = "base", token_cap = "0";
   RenderingWords rendering;
   std::string max_length = "512", max_tokens = "0";
@@ -36,6 +37,11 @@ void add_exclusions(CLI::App& command, Common& common) {
   method(Method::kNullspace, {"--strength", "--target-bias"},
          "it takes out all of the dominant subspace");
   method(Method::kRandom, {"--target-bias"}, "random directions give no closed form of the bias");
+  method(Method::kRollback, {"--strength", "--target-bias", "--carrier-gain", "--energy"},
+         "a channel goes back to the base whole or not at all");
+  for (const Method other :
+       {Method::kSage, Method::kRidge, Method::kNullspace, Method::kScale, Method::kRandom})
+    method(other, {"--share"}, "only rollback has one");
   exclude(common, command, "--target-bias", "", {"--strength"});
   exclude(common, command, "--moments", "",
           {"--retain", "--retain-fields", "--retain-template", "--chat-template", "--max-length",
@@ -52,10 +58,10 @@ SanitizeOptions parse(const Words& words, const Given& given) {
   for (const std::string& file : words.retain)
     options.retain.push_back(parse_path("--retain", file));
   if (given("--moments")) options.moments = parse_path("--moments", words.moments);
-  options.method = parse_choice(
-      "--method", words.method,
-      {Method::kSage, Method::kRidge, Method::kNullspace, Method::kScale, Method::kRandom},
-      method_name);
+  options.method = parse_choice("--method", words.method,
+                                {Method::kSage, Method::kRidge, Method::kNullspace, Method::kScale,
+                                 Method::kRandom, Method::kRollback},
+                                method_name);
   options.strength = parse_number("--strength", words.strength, 0, 1e12);
   if (given("--target-bias")) {
     options.target_bias = parse_number("--target-bias", words.target_bias, 0, 1);
@@ -69,6 +75,10 @@ SanitizeOptions parse(const Words& words, const Given& given) {
     options.strength = 0;
   options.energy = parse_number("--energy", words.energy, 0, 1);
   if (options.energy == 0) throw UsageError("--energy 0: expected a number above 0, at most 1");
+  options.share = parse_number("--share", words.share, 0, 1);
+  if (options.share == 0) throw UsageError("--share 0: expected a number above 0, at most 1");
+  if (given("--share") && options.method != Method::kRollback)
+    throw UsageError("--share goes with --method rollback alone");
   options.other = parse_choice("--other", words.other,
                                {OtherPolicy::kShrink, OtherPolicy::kKeep, OtherPolicy::kBase},
                                other_policy_name);
@@ -118,10 +128,16 @@ void print_tensors(const SanitizeReport& report) {
   const auto number = [](const std::optional<double>& value) {
     return value ? fmt::format("{:.3g}", *value) : std::string("-");
   };
+  const auto extent = [](const TensorReport& tensor) {
+    if (tensor.channels_rolled_back) {
+      return fmt::format("{} of {} channels", *tensor.channels_rolled_back,
+                         *tensor.channels_eligible);
+    }
+    return "rank " + (tensor.rank ? std::to_string(*tensor.rank) : std::string("-"));
+  };
   for (const TensorReport& tensor : report.tensors) {
-    std::cout << fmt::format("{} {} {}: rank {}, bias {} -> {}, norm {:.4g} -> {:.4g}\n",
-                             tensor.name, tensor.kind, tensor.treatment,
-                             tensor.rank ? std::to_string(*tensor.rank) : std::string("-"),
+    std::cout << fmt::format("{} {} {}: {}, bias {} -> {}, norm {:.4g} -> {:.4g}\n", tensor.name,
+                             tensor.kind, tensor.treatment, extent(tensor),
                              number(tensor.bias_before), number(tensor.bias_after),
                              tensor.norm_before, tensor.norm_after);
   }
@@ -163,8 +179,8 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
       ->add_option("--method", words->method,
                    "sage; ridge: every direction; nullspace: the dominant ones projected out; "
                    "scale: the whole update divided by 1 + strength; random: a control with random "
-                   "directions")
-      ->type_name("sage|ridge|nullspace|scale|random")
+                   "directions; rollback: the most harmful channels go back to the base")
+      ->type_name("sage|ridge|nullspace|scale|random|rollback")
       ->capture_default_str();
   command
       ->add_option("--strength", words->strength,
@@ -184,6 +200,12 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
       ->add_option("--energy", words->energy,
                    "share of the inputs' energy that counts as retained, in (0, 1]")
       ->type_name("E")
+      ->capture_default_str();
+  command
+      ->add_option("--share", words->share,
+                   "with --method rollback: the share of each tensor's changed channels that goes "
+                   "back to the base, in (0, 1]")
+      ->type_name("P")
       ->capture_default_str();
   command
       ->add_option("--other", words->other,

@@ -38,8 +38,12 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
                     .split_long_texts = options.rendering.split_long_texts,
                     .out_format = std::string(output_format_name(options.output.format)),
                     .dtype = std::string(output_dtype_name(options.output.dtype))};
-  if (!options.target_bias && options.method != Method::kNullspace)
+  if (options.method == Method::kRollback) {
+    report.options.energy.reset();
+    report.options.share = options.share;
+  } else if (!options.target_bias && options.method != Method::kNullspace) {
     report.options.strength = options.strength;
+  }
   if (inputs.moments) {
     const MomentsOrigin& origin = inputs.moments->origin();
     report.options.token_cap = origin.token_cap;
@@ -187,8 +191,8 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
     throw InputError(options.unlearned.string(),
                      "the checkpoints are identical: nothing to sanitize");
   }
-  const Plan plan =
-      make_plan(updates, inputs.map, options.other, NameFilter(options.include, options.exclude));
+  const Plan plan = make_plan(updates, inputs.map, options.method, options.other,
+                              NameFilter(options.include, options.exclude));
   check_plan(options, inputs, updates, plan);
   const OutputLayout layout = layout_output(inputs.base, inputs.unlearned, updates, options.output);
   SanitizeResult result{start_report(options, inputs, updates, plan), layout.bytes()};

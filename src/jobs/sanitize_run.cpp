@@ -224,6 +224,44 @@ void SanitizeRun::solve(const PlannedTensor& tensor, Rule rule, const Subspace* 
   finish(tensor, std::move(report), figures);
 }
 
+void SanitizeRun::roll_back_channels(const PlannedTensor& tensor, const Channels& channels) {
+  const Update& update = *tensor.update;
+  const Rollback rollback =
+      choose_rollback(update, channels, options_.share, tensor.view(), inputs_.device);
+  const SolveFigures figures = apply_rule(
+      update, rollback.rule,
+      {.view = tensor.view(), .device = inputs_.device, .base_offset = tensor.parameter->offset},
+      sink(update));
+  TensorReport report = start_report(tensor);
+  report.site = tensor.site().name();
+  report.channels_rolled_back = rollback.channels;
+  report.channels_eligible = rollback.candidates;
+  add_biases(figures, report);
+  finish(tensor, std::move(report), figures);
+}
+
+void SanitizeRun::roll_back_channels(const Site& site, const SiteMoment& moment,
+                                     const Tensor& energies) {
+  const std::string origin = origin_of(site, options_);
+  std::optional<MomentMatrix> matrix;
+  std::optional<Channels> channels;
+  if (const auto* second = std::get_if<SecondMoment>(&moment)) {
+    matrix.emplace(*second, origin);
+    channels = linear_channels(*matrix);
+    sites[site.name()].largest_token_share = second->largest_token_share();
+  } else if (site.is_norm()) {
+    channels = norm_channels(norm_energies(std::get<DiagonalMoment>(moment), origin));
+  } else {
+    channels = embedding_channels(energies);
+  }
+  for (const PlannedTensor* tensor : readers_.at(site)) {
+    roll_back_channels(*tensor, tensor->parameter->head
+                                    ? tied_embedding_channels(row_energies_, *matrix)
+                                    : *channels);
+    show_progress();
+  }
+}
+
 void SanitizeRun::solve_without_moments() {
   for (const PlannedTensor& tensor : plan_.tensors) {
     if (tensor.treatment == Treatment::kKeep) {
@@ -286,6 +324,10 @@ void SanitizeRun::solve_with(const Site& site, const SiteMoment& moment, double 
   if (site.is_expert() && !(std::get<SecondMoment>(moment).trace() > 0)) {
     for (const PlannedTensor* tensor : readers->second) keep(*tensor);
     unseen_experts.emplace(site.layer, site.expert);
+    return;
+  }
+  if (options_.method == Method::kRollback) {
+    roll_back_channels(site, moment, energies);
     return;
   }
   std::optional<Rule> rule;

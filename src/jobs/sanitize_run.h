@@ -10,6 +10,7 @@
 #include "sagesan/activations/moments.h"
 #include "sagesan/checkpoint/writer.h"
 #include "sagesan/sanitize/plan.h"
+#include "sagesan/sanitize/rollback.h"
 #include "sagesan/sanitize/rules.h"
 #include "sagesan/spectral/subspace.h"
 #include "sanitize_inputs.h"
@@ -43,6 +44,9 @@ class SanitizeRun {
   bool is_tied(const Site& embedding) const;
   double expert_trace(const Site& site);
   void solve(const PlannedTensor& tensor, Rule rule, const Subspace* subspace);
+  /// --method rollback of what reads at `site`; `energies` are an embedding's.
+  void roll_back_channels(const Site& site, const SiteMoment& moment, const Tensor& energies);
+  void roll_back_channels(const PlannedTensor& tensor, const Channels& channels);
   Filter choose_filter(const PlannedTensor& tensor, const Rule& rule) const;
   void keep(const PlannedTensor& tensor);
   void roll_back(const PlannedTensor& tensor);

@@ -41,27 +41,33 @@ Json tensor_json(const TensorReport& tensor) {
     json["target_reached"] = *tensor.target_reached;
     json["rounding_bias"] = or_null(tensor.rounding_bias);
   }
+  if (tensor.channels_rolled_back) {
+    json["channels_rolled_back"] = *tensor.channels_rolled_back;
+    json["channels_eligible"] = or_null(tensor.channels_eligible);
+  }
   return json;
 }
 
 Json options_json(const ReportOptions& options) {
-  return {{"method", options.method},
-          {"strength", or_null(options.strength)},
-          {"target_bias", or_null(options.target_bias)},
-          {"carrier_gain", options.carrier_gain},
-          {"energy", options.energy},
-          {"other", options.other},
-          {"include", options.include},
-          {"exclude", options.exclude},
-          {"activations", options.activations},
-          {"token_cap", options.token_cap},
-          {"max_length", options.max_length},
-          {"retain_fields", options.retain_fields},
-          {"long_texts", options.split_long_texts ? "split" : "cut"},
-          {"out_format", options.out_format},
-          {"dtype", options.dtype},
-          {"retain_template",
-           options.retain_template.empty() ? Json(nullptr) : Json(options.retain_template)}};
+  Json json = {{"method", options.method},
+               {"strength", or_null(options.strength)},
+               {"target_bias", or_null(options.target_bias)},
+               {"carrier_gain", options.carrier_gain},
+               {"energy", or_null(options.energy)},
+               {"other", options.other},
+               {"include", options.include},
+               {"exclude", options.exclude},
+               {"activations", options.activations},
+               {"token_cap", options.token_cap},
+               {"max_length", options.max_length},
+               {"retain_fields", options.retain_fields},
+               {"long_texts", options.split_long_texts ? "split" : "cut"},
+               {"out_format", options.out_format},
+               {"dtype", options.dtype},
+               {"retain_template",
+                options.retain_template.empty() ? Json(nullptr) : Json(options.retain_template)}};
+  if (options.share) json["share"] = *options.share;
+  return json;
 }
 
 Json summary_json(const SanitizeReport& report) {

@@ -47,6 +47,11 @@ void for_each_block(const Update& update, const MatrixView& view, at::Device dev
 
 }  // namespace
 
+void for_each_update_block(const Update& update, const MatrixView& view, at::Device device,
+                           const std::function<void(const Tensor& d, int64_t start)>& action) {
+  for_each_block(update, view, device, [&](const Block& block) { action(block.d, block.start); });
+}
+
 SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptions& options,
                         const TensorSink& sink) {
   SolveFigures figures;
@@ -60,8 +65,15 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
     Tensor removed = rule.removed(d, block.start, options.filter.strength);
     const double gain = options.filter.gain;
     if (gain != 1) removed = removed * gain + d * (1 - gain);
+    Tensor stored = block.stored;
+    Tensor wanted = d - removed;
+    if (rule.goes_back) {
+      const Tensor back = rule.goes_back(d, block.start);
+      stored = at::where(back, block.base.to(stored.scalar_type()), stored);
+      wanted = wanted.masked_fill(back, 0);
+    }
     const Tensor result =
-        take_out(block.stored, removed.to(block.base.scalar_type()), dtype, update.name);
+        take_out(stored, removed.to(block.base.scalar_type()), dtype, update.name);
     const Tensor left = (result.to(block.base.scalar_type()) - block.base).to(d.scalar_type());
     figures.squared_norm_before += squared_norm(d);
     figures.squared_norm_after += squared_norm(left);
@@ -72,10 +84,9 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
       responses.base += measure(weight, block.start);
       responses.before += measure(d, block.start);
       responses.after += measure(left, block.start);
-      if (options.measure_rounding)
-        responses.rounding += measure(left - (d - removed), block.start);
+      if (options.measure_rounding) responses.rounding += measure(left - wanted, block.start);
     }
-    if (options.measure_survival) figures.survival.add(block.base, d - removed, result);
+    if (options.measure_survival) figures.survival.add(block.base, wanted, result);
     if (sink) sink(written, (options.view.transposed ? result.t() : result).cpu().contiguous());
     written += static_cast<uint64_t>(result.numel());
   });

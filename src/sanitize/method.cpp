@@ -16,6 +16,8 @@ std::string_view method_name(Method method) {
       return "scale";
     case Method::kRandom:
       return "random";
+    case Method::kRollback:
+      return "rollback";
   }
   SAGESAN_ASSERT(false);
   return "";

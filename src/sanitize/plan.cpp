@@ -41,10 +41,15 @@ void add_sites(const PlannedTensor& tensor, int64_t experts, std::set<Site>& sit
   for (int64_t i = 0; i < experts; ++i) sites.insert(parameter.expert_site(i));
 }
 
+/// A bias has one constant channel: nothing for a rollback to choose among.
+bool has_form(Method method, ParameterKind kind) {
+  return method != Method::kRollback || kind != ParameterKind::kBias;
+}
+
 }  // namespace
 
-Plan make_plan(const UpdateVector& update_vector, const ModelMap& model, OtherPolicy other,
-               const NameFilter& filter) {
+Plan make_plan(const UpdateVector& update_vector, const ModelMap& model, Method method,
+               OtherPolicy other, const NameFilter& filter) {
   Plan plan;
   for (const Update& update : update_vector.updates) {
     if (!update.changed) continue;
@@ -54,7 +59,8 @@ Plan make_plan(const UpdateVector& update_vector, const ModelMap& model, OtherPo
       const ParameterKind kind = found->second.kind;
       if (!filter.selects(update.name)) {
         tensor.treatment = Treatment::kKeep;
-      } else if (kind == ParameterKind::kLinear || other == OtherPolicy::kShrink) {
+      } else if (kind == ParameterKind::kLinear ||
+                 (other == OtherPolicy::kShrink && has_form(method, kind))) {
         tensor.treatment = Treatment::kSolve;
         add_sites(tensor, model.experts, plan.sites);
       } else if (other == OtherPolicy::kBase) {

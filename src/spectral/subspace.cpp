@@ -9,6 +9,7 @@
 #include <numbers>
 #include <random>
 
+#include "sagesan/spectral/moment_matrix.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -84,11 +85,7 @@ double Subspace::response(const Tensor& m) const {
 Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site,
                            double reference_trace) {
   SAGESAN_ASSERT(energy > 0 && energy <= 1 && moment.count() > 0);
-  if (!(moment.trace() > 0)) {
-    throw Error(
-        ExitCode::kBadInput,
-        fmt::format("{}: the retain texts give no activation at all there (all zero)", site));
-  }
+  check_active(moment, site);
   const double weight = moment.weight();
   const Tensor rows = moment.has_rows() ? moment.rows().to(at::kDouble) : Tensor();
   const Eigen eigen =

@@ -29,6 +29,11 @@ TEST_F(ConfigExclusion, WhatIsTypedWinsOverItsOpposite) {
       {"energy = 0.5", {"--method", "ridge"}, "energy", "--method", "method", "ridge"},
       {"strength = 2", {"--method", "nullspace"}, "strength", "--method", "strength", nullptr},
       {"target-bias = 0.5", {"--method", "random"}, "target-bias", "--method", "strength", 1},
+      {"strength = 2", {"--method", "rollback"}, "strength", "--method", "strength", nullptr},
+      {"energy = 0.5", {"--method", "rollback"}, "energy", "--method", "energy", nullptr},
+      {"carrier-gain = 2", {"--method", "rollback"}, "carrier-gain", "--method", "carrier_gain", 1},
+      {"share = 0.5", {"--method", "sage"}, "share", "--method", "method", "sage"},
+      {"method = 'rollback'", {"--strength", "2"}, "method", "--strength", "strength", 2},
       {"method = 'ridge'", {"--energy", "0.5"}, "method", "--energy", "energy", 0.5},
       {"method = 'random'", {"--target-bias", "0.5"}, "method", "--target-bias", "method", "sage"}};
   for (const auto& [line, typed, dropped, winner, key, value] : cases) {
@@ -75,6 +80,11 @@ TEST_F(ConfigExclusion, OppositesInTheFileAreRefusedUnlessWhatIsTypedDecides) {
          {message.substr(2)});
   refuse(with(section("energy = 0.5\nmethod = 'ridge'\n")), 2,
          {file() + ":9: --method ridge takes no --energy: it uses every direction"});
+  refuse(with(section("method = 'rollback'\ncarrier-gain = 2\n")), 2,
+         {file() + ":8: --method rollback takes no --carrier-gain"});
+  refuse(with(section("method = 'sage'\nshare = 0.5\n")), 2,
+         {file() + ":8: --method sage takes no --share: only rollback has one"});
+  refuse(with(section("share = 0.5\n")), 2, {"--share goes with --method rollback alone"});
   refuse(with(section("moments = 'm'\n")), 2,
          {file() + ":8: --moments and --retain cannot be given together"});
   EXPECT_EQ(succeed(with(both, {"sanitize", "--strength", "3", "-q"})), "");

@@ -3,7 +3,9 @@
 
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
+#include <tuple>
 
 #include "cli/cli_fixture.h"
 #include "cli/weights.h"
@@ -258,9 +260,181 @@ TEST_F(Methods, TokenCapChangesTheMomentsOnlyWhereItBinds) {
   EXPECT_EQ(report_["options"]["token_cap"], 1.0);
 }
 
+/// Every tensor's bytes, cut into its elements.
+std::map<std::string, std::vector<std::string>> read_elements(const std::filesystem::path& path) {
+  const SafetensorsFile file(path);
+  std::map<std::string, std::vector<std::string>> result;
+  for (const TensorInfo& tensor : file.tensors()) {
+    std::string bytes(tensor.bytes, 0);
+    file.read(tensor, 0, std::as_writable_bytes(std::span(bytes)));
+    const size_t size = bytes.size() / static_cast<size_t>(tensor.elements());
+    for (size_t i = 0; i < bytes.size(); i += size)
+      result[tensor.name].push_back(bytes.substr(i, size));
+  }
+  return result;
+}
+
+class Rollback : public Methods {
+ protected:
+  void roll_back(const Arguments& more) {
+    run(joined({"--method", "rollback"}, more));
+    base_ = read_elements(base() / "model.safetensors");
+    unlearned_ = read_elements(unlearned() / "model.safetensors");
+    out_ = read_elements(out() / "model.safetensors");
+  }
+
+  /// How many channels of a reported tensor are the base's. Every other one must be the unlearned
+  /// one, bit for bit.
+  int64_t channels_back(const json& tensor) const {
+    const std::string name = tensor["name"];
+    const std::vector<int64_t> shape = tensor["shape"];
+    const auto columns = static_cast<size_t>(shape.back());
+    const std::string kind = tensor["kind"];
+    const bool rows = kind == "embedding" || kind == "tied_embedding";
+    std::map<size_t, std::pair<bool, bool>> of;  // whether a channel is the base's, the unlearned's
+    for (size_t i = 0; i < out_.at(name).size(); ++i) {
+      auto& [old, kept] =
+          of.try_emplace(rows ? i / columns : i % columns, true, true).first->second;
+      old = old && out_.at(name)[i] == base_.at(name)[i];
+      kept = kept && out_.at(name)[i] == unlearned_.at(name)[i];
+    }
+    int64_t count = 0;
+    for (const auto& [channel, is] : of) {
+      EXPECT_TRUE(is.first || is.second) << name << " " << channel;
+      count += is.second ? 0 : 1;
+    }
+    return count;
+  }
+
+  std::map<std::string, std::vector<std::string>> base_, unlearned_, out_;
+};
+
+TEST_F(Rollback, ShareOneIsTheBaseBitForBit) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const bool tied : {false, true}) {
+      TinyModel model;
+      model.dtype = dtype;
+      model.tied = tied;
+      model.attention_bias = true;
+      make_pair(model);
+      roll_back({"--share", "1"});
+      for (const json& tensor : report_["tensors"]) {
+        const std::string name = tensor["name"];
+        if (tensor["kind"] == "bias") {
+          EXPECT_EQ(tensor["treatment"], "kept");
+          EXPECT_FALSE(tensor.contains("channels_rolled_back"));
+          EXPECT_EQ(out_.at(name), unlearned_.at(name)) << name;
+        } else if (tensor["kind"] == "embedding") {
+          // 100 tokens of 64: a row that none of them is stays.
+          EXPECT_EQ(channels_back(tensor), tensor["channels_eligible"]);
+          EXPECT_LT(tensor["channels_eligible"], 64);
+          EXPECT_GT(tensor["channels_eligible"], 40);
+          EXPECT_EQ(tensor["bias_after"], 0.0);
+          EXPECT_GT(tensor["norm_after"], 0.0);
+        } else {
+          EXPECT_EQ(out_.at(name), base_.at(name)) << name;
+          EXPECT_EQ(tensor["bias_after"], 0.0);
+          EXPECT_EQ(tensor["norm_after"], 0.0);
+        }
+      }
+      EXPECT_EQ(report_["summary"]["treatments"]["kept"], 8);
+      EXPECT_EQ(report_["summary"]["linear_kept_bias"], 0.0);
+    }
+  }
+}
+
+TEST_F(Rollback, AShareOfTheChannelsGoesBackAndTheOthersStay) {
+  for (const bool tied : {false, true}) {
+    TinyModel model;
+    model.tied = tied;
+    make_pair(model);
+    double last = 1;
+    for (const auto& [share, of_32, of_48] : std::vector<std::tuple<std::string, int, int>>{
+             {"1e-9", 1, 1}, {"0.1", 3, 5}, {"0.5", 16, 24}, {"0.9", 29, 43}}) {
+      roll_back({"--share", share});
+      for (const json& tensor : report_["tensors"]) {
+        EXPECT_EQ(tensor["treatment"], "solved");
+        EXPECT_EQ(channels_back(tensor), tensor["channels_rolled_back"]) << tensor;
+        const auto eligible = tensor["channels_eligible"].get<int64_t>();
+        if (tensor["kind"] == "linear" || tensor["kind"] == "norm") {
+          EXPECT_EQ(eligible, tensor["shape"].get<std::vector<int64_t>>().back());
+          EXPECT_EQ(tensor["channels_rolled_back"], eligible == 48 ? of_48 : of_32);
+        } else if (tied) {
+          EXPECT_EQ(eligible, 64);
+          EXPECT_LT(tensor["head_bias_after"], tensor["head_bias_before"]);
+        }
+        EXPECT_LT(tensor["bias_after"], tensor["bias_before"]) << tensor;
+        // Of a tied embedding all rows that were read may be back, as a head some are not.
+        const bool rows = tensor["kind"] == "tied_embedding";
+        EXPECT_GT(tensor[rows ? "head_bias_after" : "bias_after"], 0.0) << tensor;
+        EXPECT_TRUE(tensor["strength"].is_null());
+        EXPECT_TRUE(tensor["rank"].is_null());
+      }
+      EXPECT_LT(report_["summary"]["linear_kept_bias"], last);
+      last = report_["summary"]["linear_kept_bias"];
+      EXPECT_EQ(report_["options"]["share"], std::stod(share));
+      EXPECT_TRUE(report_["options"]["energy"].is_null());
+      EXPECT_TRUE(report_["options"]["strength"].is_null());
+      for (const json& site : report_["sites"]) EXPECT_TRUE(site["rank"].is_null());
+    }
+  }
+}
+
+TEST_F(Rollback, ATenthIsTheDefaultAndCollectedMomentsGiveTheSameBytes) {
+  roll_back({"--share", "0.1"});
+  const auto direct = out_;
+  const json report = report_;
+  roll_back({});
+  EXPECT_EQ(out_, direct);
+  EXPECT_EQ(report_, report);
+  succeed({"collect", "--base", base(), "--retain", retain(), "--out", root_ / "m.safetensors",
+           "-q", "--device", "cpu", "--threads", "1"});
+  succeed({"sanitize", "--base", base(), "--unlearned", unlearned(), "--moments",
+           root_ / "m.safetensors", "--method", "rollback", "--out", root_ / "again", "-q",
+           "--device", "cpu", "--threads", "1"});
+  EXPECT_EQ(read_elements(root_ / "again" / "model.safetensors"), direct);
+  run({});
+  EXPECT_FALSE(report_["options"].contains("share"));
+  EXPECT_FALSE(report_["tensors"][0].contains("channels_rolled_back"));
+  const std::string lines =
+      succeed(joined(sanitize({"--method", "rollback", "--overwrite", "-v"}), {}));
+  EXPECT_NE(lines.find("down_proj.weight linear solved: 5 of 48 channels, bias "),
+            std::string::npos)
+      << lines;
+}
+
+TEST_F(Rollback, BiasesHaveNothingToChooseAmong) {
+  TinyModel model;
+  model.attention_bias = true;
+  make_pair(model);
+  EXPECT_NE(succeed(sanitize({"--method", "rollback", "--dry-run"}))
+                .find("would sanitize 21 of 29 changed tensors"),
+            std::string::npos);
+  roll_back({"--other", "base"});
+  EXPECT_EQ(report_["summary"]["treatments"]["base"], 14);
+  refuse(sanitize({"--method", "rollback", "--include", "bias$", "--overwrite"}), 3,
+         {"--include and --exclude leave no changed tensor"});
+}
+
+TEST_F(Rollback, WordsThatDoNotGoTogether) {
+  for (const char* option : {"--strength", "--target-bias", "--carrier-gain", "--energy"}) {
+    refuse(sanitize({"--method", "rollback", option, "0.5"}), 2,
+           {std::string("--method rollback takes no ") + option});
+  }
+  for (const char* method : {"sage", "ridge", "nullspace", "scale", "random"}) {
+    refuse(sanitize({"--method", method, "--share", "0.5"}), 2,
+           {std::string("--method ") + method + " takes no --share"});
+  }
+  refuse(sanitize({"--share", "0.5"}), 2, {"--share goes with --method rollback alone"});
+  refuse(sanitize({"--method", "rollback", "--share", "0"}), 2,
+         {"--share 0: expected a number above 0, at most 1"});
+  refuse(sanitize({"--method", "rollback", "--share", "1.5"}), 2, {"--share 1.5: expected 0 to 1"});
+  refuse(sanitize({"--method", "rollback", "--share", "-1"}), 2, {"--share -1: expected 0 to 1"});
+}
+
 TEST_F(Methods, WordsThatDoNotGoTogether) {
   refuse(sanitize({"--method", "sagee"}), 2,
-         {"--method 'sagee': expected one of sage, ridge, nullspace, scale, random"});
+         {"--method 'sagee': expected one of sage, ridge, nullspace, scale, random, rollback"});
   refuse(sanitize({"--method", "ridge", "--energy", "0.9"}), 2,
          {"--method ridge takes no --energy"});
   refuse(sanitize({"--method", "nullspace", "--strength", "1"}), 2,

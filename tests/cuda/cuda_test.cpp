@@ -124,7 +124,7 @@ TEST_F(Cuda, SanitizedWeightsAgree) {
   const auto update =
       testing::combine(1, testing::read_weights(root_ / "unlearned" / "model.safetensors"), -1,
                        testing::read_weights(root_ / "base" / "model.safetensors"));
-  for (const Method method : {Method::kSage, Method::kRidge}) {
+  for (const Method method : {Method::kSage, Method::kRidge, Method::kRollback}) {
     EXPECT_LT(testing::largest_difference(run("cuda", method), run("cpu", method), update), 1e-5)
         << method_name(method);
   }

@@ -139,3 +139,36 @@ def sanitize(base, unlearned, texts, strength, energy, other="shrink", token_cap
             new = d / (1 + strength * n / n.mean())
         result[name] = w0 + new
     return result, ranks
+
+
+@torch.no_grad()
+def rollback_scores(base, unlearned, texts):
+    """{parameter: float64 score of each channel, -inf where it has nothing to go back for}; None for biases."""
+    inputs = collect(base, texts)
+    modules, before = dict(base.named_modules()), dict(base.named_parameters())
+    head = base.get_output_embeddings()
+    head_name = next(name for name, module in modules.items() if module is head)
+    result = {}
+    for name, after in unlearned.named_parameters():
+        owner, leaf = name.rsplit(".", 1)
+        module, d = modules[owner], after.double() - before[name].double()
+        if leaf == "bias":
+            result[name] = None
+            continue
+        if isinstance(module, torch.nn.Embedding):
+            scores, changed = token_energies(inputs[owner], len(d)), d.abs().sum(1) > 0
+            if head.weight is module.weight:
+                x = inputs[head_name]
+                response = (d @ x.T).square().sum(1) / d.square().sum(1)
+                scores = scores + response / (x.square().sum() / x.shape[1])
+            changed &= scores > 0
+        elif d.ndim == 2:
+            x = inputs[owner]
+            moment = x.T @ x / len(x)
+            scores = torch.stack([d[:, j] @ (d @ moment[:, j]) / d[:, j].square().sum() for j in range(d.shape[1])])
+            changed = d.abs().sum(0) > 0
+        else:
+            n = normalized(module, inputs[owner]).pow(2).mean(0)
+            scores, changed = n / n.mean(), d != 0
+        result[name] = scores.where(changed, torch.tensor(-torch.inf, dtype=torch.float64))
+    return result

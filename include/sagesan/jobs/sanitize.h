@@ -19,10 +19,11 @@ struct SanitizeOptions {
   std::vector<std::filesystem::path> retain;
   std::filesystem::path moments;  ///< collected ones instead of `retain`; empty: none
   Method method = Method::kSage;
-  double strength = 1;                ///< finite, at least 0; nullspace takes no notice of it
+  double strength = 1;                ///< finite, at least 0; not for nullspace, rollback
   std::optional<double> target_bias;  ///< kept share of each bias, in (0, 1], instead of `strength`
-  double carrier_gain = 1;            ///< above 0
-  double energy = 0.95;               ///< in (0, 1]; ridge takes no notice of it
+  double carrier_gain = 1;            ///< above 0; not for rollback
+  double energy = 0.95;               ///< in (0, 1]; not for ridge, rollback
+  double share = 0.1;                 ///< in (0, 1]; rollback alone takes notice of it
   OtherPolicy other = OtherPolicy::kShrink;
   std::vector<std::string> include, exclude;  ///< expressions on tensor names
   Rendering rendering;

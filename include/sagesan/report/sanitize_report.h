@@ -39,6 +39,8 @@ struct TensorReport {
   /// rounding to the stored dtype alone leaves, below which nothing can come.
   std::optional<bool> target_reached;
   std::optional<double> rounding_bias;
+  /// Of rollback: how many channels went back to the base, and of how many that could.
+  std::optional<int64_t> channels_rolled_back, channels_eligible;
   double norm_before = 0, norm_after = 0;
   std::optional<Survival> survival;  ///< of solved linear modules
 };
@@ -57,7 +59,8 @@ struct ReportOptions {
   std::optional<double> strength;  ///< absent where a target or the method decides
   std::optional<double> target_bias;
   double carrier_gain = 1;
-  double energy = 0.95;
+  std::optional<double> energy = 0.95;  ///< absent where nothing is decomposed
+  std::optional<double> share;          ///< of rollback alone
   std::string other = "shrink";
   std::vector<std::string> include, exclude;
   std::string activations = "base";

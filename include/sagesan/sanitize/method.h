@@ -11,6 +11,7 @@ enum class Method {
   kNullspace,  ///< the dominant subspace projected out: infinite strength (GPM, AlphaEdit)
   kScale,      ///< the whole update divided by 1 + strength, whatever its directions
   kRandom,     ///< a control: sage with random directions of the same spectrum
+  kRollback,   ///< the channels with the largest bias per unit of update go back to the base
 };
 
 std::string_view method_name(Method method);

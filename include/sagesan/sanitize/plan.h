@@ -46,8 +46,9 @@ struct Plan {
   std::set<Site> sites;
 };
 
-/// `update_vector` must outlive the plan. Tensors that `filter` does not select are kept.
-Plan make_plan(const UpdateVector& update_vector, const ModelMap& model, OtherPolicy other,
-               const NameFilter& filter);
+/// `update_vector` must outlive the plan. Tensors that `filter` does not select are kept, and what
+/// `method` has no form for.
+Plan make_plan(const UpdateVector& update_vector, const ModelMap& model, Method method,
+               OtherPolicy other, const NameFilter& filter);
 
 }  // namespace sagesan

@@ -18,13 +18,18 @@ struct Filter {
   double gain = 1;      ///< the sanitized update times this
 };
 
+/// The damage that rows `m` of an update (or of the base weight) do, which start at row `start` of
+/// the tensor: trace(M S M^T) or its counterpart.
+using Measure = std::function<double(const Tensor& m, int64_t start)>;
+
 /// How one parameter kind is sanitized, in blocks of rows (a vector is one row).
 struct Rule {
   /// What is to be taken out of the update rows `d`, which start at row `start` of the tensor.
   std::function<Tensor(const Tensor& d, int64_t start, double strength)> removed;
-  /// The damage that rows `m` of an update (or of the base weight) do: trace(M S M^T) or its
-  /// counterpart.
-  std::vector<std::function<double(const Tensor& m, int64_t start)>> measures;
+  std::vector<Measure> measures;
+  /// Where it is given: the elements of the same rows that become the base's own values, bit for
+  /// bit where the dtypes agree; bool, broadcast against `d`.
+  std::function<Tensor(const Tensor& d, int64_t start)> goes_back;
   /// Adds what rows `d` contribute to the damping curve of each measure.
   std::function<void(const Tensor& d, int64_t start, std::vector<DampingCurve>& curves)>
       add_to_curves;
@@ -72,6 +77,10 @@ struct ApplyOptions {
   bool measure_survival = false;  ///< of matrices
   double base_offset = 0;         ///< added to the base weight where its response is measured
 };
+
+/// Gives `action` the update in blocks of rows, as rules take them. Reads the tensor once.
+void for_each_update_block(const Update& update, const MatrixView& view, at::Device device,
+                           const std::function<void(const Tensor& d, int64_t start)>& action);
 
 /// Applies `rule` to one changed tensor and hands the result to `sink`, where one is given. Throws
 /// `InputError` naming the tensor where a weight is not finite.
