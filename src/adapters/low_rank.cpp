@@ -17,13 +17,23 @@ Tensor view_of(const StoredFactor& factor, const Tensor& whole) {
       .narrow(2, factor.start, factor.length);
 }
 
-}  // namespace
-
-Tensor load_factor(const StoredFactor& factor) {
-  const Tensor whole = load(factor.stored);
+Tensor part_of(const StoredFactor& factor, const Tensor& whole) {
   const at::ScalarType type = whole.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   return view_of(factor, whole).to(type).contiguous();
 }
+
+}  // namespace
+
+Tensor SharedFactors::load(const StoredTensor& stored) {
+  const auto found = std::find_if(kept_.begin(), kept_.end(),
+                                  [&](const auto& kept) { return kept.first == stored.info; });
+  if (found != kept_.end()) return found->second;
+  if (kept_.size() == most_) kept_.pop_front();
+  kept_.emplace_back(stored.info, sagesan::load(stored));
+  return kept_.back().second;
+}
+
+Tensor load_factor(const StoredFactor& factor) { return part_of(factor, load(factor.stored)); }
 
 void put_factor(const StoredFactor& factor, const Tensor& values, Tensor& whole) {
   SAGESAN_ASSERT(whole.sizes().vec() == factor.stored.info->shape &&
@@ -31,9 +41,13 @@ void put_factor(const StoredFactor& factor, const Tensor& values, Tensor& whole)
   view_of(factor, whole).copy_(values);
 }
 
-FactorPair load_factors(const LowRankUpdate& update) {
-  Tensor rows = load_factor(update.rows);
-  Tensor columns = load_factor(update.columns);
+FactorPair load_factors(const LowRankUpdate& update, SharedFactors& shared) {
+  const auto read = [&](const StoredFactor& factor) {
+    if (factor.slabs == factor.experts) return load_factor(factor);
+    return part_of(factor, shared.load(factor.stored));
+  };
+  Tensor rows = read(update.rows);
+  Tensor columns = read(update.columns);
   const bool wide = rows.scalar_type() == at::kDouble || columns.scalar_type() == at::kDouble;
   const at::ScalarType type = wide ? at::kDouble : at::kFloat;
   rows = rows.to(type).transpose(1, 2) * update.scale;

@@ -60,14 +60,24 @@ struct MergedAdapters::Work {
     Tensor magnitude;  ///< float64 `[outputs]`
     Tensor quotients;  ///< m / norm `[1, columns]` where the norms are the columns'
   };
+  /// An expert's two parameters have four factors in each adapter.
+  explicit Work(size_t adapters) : shared(4 * adapters) {}
+  void forget() {
+    index = kNone;
+    changes.clear();
+    block = -1;
+    values = Tensor();
+  }
+
   size_t index = kNone;
   std::vector<Change> changes;
   int64_t block = -1;
   Tensor values;
+  SharedFactors shared;
 };
 
 MergedAdapters::MergedAdapters(const Checkpoint& base, const std::vector<Adapter>& adapters)
-    : adapters_(adapters), work_(std::make_unique<Work>()) {
+    : adapters_(adapters), work_(std::make_unique<Work>(adapters.size())) {
   SAGESAN_ASSERT(!adapters.empty());
   std::map<std::string, std::vector<AdapterChange>> by_name;
   for (const Adapter& adapter : adapters) {
@@ -154,12 +164,12 @@ Tensor MergedAdapters::base_rows(size_t index, int64_t start, int64_t count) con
 /// Loads the factors of a tensor. DoRA's norms of columns need a pass over all rows.
 void MergedAdapters::prepare(size_t index) const {
   if (work_->index == index) return;
-  *work_ = {};
+  work_->forget();
   const TensorInfo& info = tensors_[index];
   for (const AdapterChange& change : changes_[index]) {
     Work::Change& here = work_->changes.emplace_back();
     if (!change.low_rank) continue;
-    here.factors = load_factors(*change.low_rank);
+    here.factors = load_factors(*change.low_rank, work_->shared);
     if (!change.low_rank->magnitude) continue;
     here.magnitude = load(change.low_rank->magnitude).to(at::kDouble);
     if (change.low_rank->norms_of_rows()) continue;

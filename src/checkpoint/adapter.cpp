@@ -157,11 +157,9 @@ void Adapter::add_lora_tensor(const std::string& name, size_t mark, const Stored
     key = *inner;
     ++nesting;
   }
-  auto module = std::find_if(modules_.begin(), modules_.end(), [&](const AdapterModule& known) {
-    return known.key == key && known.nesting == nesting;
-  });
-  if (module == modules_.end())
-    module = modules_.insert(modules_.end(), AdapterModule{.key = key, .nesting = nesting});
+  const auto [place, fresh] = places_.try_emplace({key, nesting}, modules_.size());
+  if (fresh) modules_.push_back({.key = key, .nesting = nesting});
+  AdapterModule* module = &modules_[place->second];
 
   const std::string role = name.substr(mark + 1);
   const bool embedding = role.starts_with("lora_embedding_");

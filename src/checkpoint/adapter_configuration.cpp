@@ -17,6 +17,7 @@ namespace sagesan {
 namespace {
 
 constexpr uint64_t kMaxBytes = uint64_t{16} << 20;
+constexpr int64_t kMaxRank = int64_t{1} << 24;
 
 /// Keys that are read, and those that say nothing about the merged weights: what was adapted is
 /// seen in the tensors, dropout and VeLoRA's backward pass matter in training alone.
@@ -185,8 +186,7 @@ AdapterConfiguration read_adapter_configuration(const std::filesystem::path& pat
   result.path = path;
   check_other_keys(config, json, result.notices);
   check_initial_weights(config);
-  constexpr int64_t most = int64_t{1} << 24;
-  result.r = config.integer("r", 1, most);
+  result.r = config.integer("r", 1, kMaxRank);
   result.alpha = config.number("lora_alpha");
   result.use_rslora = config.boolean_or("use_rslora", false);
   result.fan_in_fan_out = config.boolean_or("fan_in_fan_out", false);
@@ -201,9 +201,9 @@ AdapterConfiguration read_adapter_configuration(const std::filesystem::path& pat
   result.alpha_pattern = read_pattern(config, document, "alpha_pattern");
   for (const auto& [expression, value] : read_pattern(config, document, "rank_pattern")) {
     const auto rank = static_cast<int64_t>(value);
-    if (value < 1 || value > most || static_cast<double>(rank) != value)
-      config.fail("rank_pattern",
-                  fmt::format("{}: expected 1 to {}, found {}", quote(expression), most, value));
+    if (value < 1 || value > kMaxRank || static_cast<double>(rank) != value)
+      config.fail("rank_pattern", fmt::format("{}: expected 1 to {}, found {}", quote(expression),
+                                              kMaxRank, value));
     result.rank_pattern.emplace_back(expression, rank);
   }
   return result;

@@ -13,6 +13,9 @@
 namespace sagesan {
 namespace {
 
+/// Of one module: all their orders are tried.
+constexpr size_t kMostParameters = 6;
+
 constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kRenamed = {{
     {".mlp.experts", ".block_sparse_moe.experts"},
     {".mlp.gate", ".block_sparse_moe.gate"},
@@ -26,11 +29,11 @@ struct Fused {
 };
 
 const std::vector<Fused>& fused_parameters() {
-  static const std::vector<Fused> kFused = {
+  static const std::vector<Fused> fused = {
       {"gate_up_proj", {{"gate_proj", "up_proj"}, {"w1", "w3"}}},
       {"down_proj", {{"down_proj"}, {"w2"}}},
   };
-  return kFused;
+  return fused;
 }
 
 /// The weights of expert `index`; fewer than `parts` where the base lacks one.
@@ -130,9 +133,8 @@ std::vector<size_t> assign_parameters(const Adapter& adapter, const std::string&
                                       const std::vector<const AdapterModule*>& modules,
                                       const std::vector<TargetedParameter>& parameters,
                                       const std::filesystem::path& base) {
-  constexpr size_t most = 6;  // all orders are tried
   const AdapterModule& outer = *modules.front();
-  if (parameters.size() < modules.size() || parameters.size() > most) {
+  if (parameters.size() < modules.size() || parameters.size() > kMostParameters) {
     throw InputError(outer.a.where(),
                      fmt::format("module {} is adapted {} times, but target_parameters names {} "
                                  "parameters of it in the base {}",

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -26,10 +28,33 @@ constexpr uint32_t kHeapLimitKib = 16'384;
                                       reinterpret_cast<const char*>(text.data())));
 }
 
+/// Names alone, as nearly all expressions are: compared without compiling anything, because a large
+/// adapter has thousands of modules. A dot stands for any character.
+bool is_plain(const std::string& expression) {
+  return std::all_of(expression.begin(), expression.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.';
+  });
+}
+
+bool is_ascii(const std::string& text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7F; });
+}
+
+bool ends_with_plain(const std::string& expression, const std::string& key) {
+  if (key.size() < expression.size()) return false;
+  const size_t start = key.size() - expression.size();
+  if (start > 0 && key[start - 1] != '.') return false;
+  return std::equal(expression.begin(), expression.end(),
+                    key.begin() + static_cast<std::ptrdiff_t>(start),
+                    [](char e, char c) { return e == '.' || e == c; });
+}
+
 }  // namespace
 
 bool matches_pattern(const std::string& expression, const std::string& key,
                      const std::string& where) {
+  if (is_plain(expression) && is_ascii(key)) return ends_with_plain(expression, key);
   const std::string whole = "(.*\\.)?(" + expression + ")$";
   int error = 0;
   PCRE2_SIZE place = 0;

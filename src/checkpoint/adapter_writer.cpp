@@ -21,10 +21,11 @@ void write_adapter(const Adapter& adapter, const std::filesystem::path& director
   layout.reserve(tensors.size());
   for (const TensorInfo& tensor : tensors)
     layout.push_back({tensor.name, tensor.dtype, tensor.shape});
-  for (const auto& [name, bytes] : changed) {
-    const auto place = std::find_if(tensors.begin(), tensors.end(),
-                                    [&](const TensorInfo& tensor) { return tensor.name == name; });
-    SAGESAN_ASSERT(place != tensors.end() && place->bytes == bytes.size());
+  for (const auto& entry : changed) {
+    const auto place = std::find_if(tensors.begin(), tensors.end(), [&](const TensorInfo& tensor) {
+      return tensor.name == entry.first;
+    });
+    SAGESAN_ASSERT(place != tensors.end() && place->bytes == entry.second.size());
   }
   SafetensorsWriter writer(directory / kTensors, layout, adapter.metadata(), total_bytes(layout));
   std::vector<std::byte> own;

@@ -64,6 +64,19 @@ TEST_F(AdapterConfigurationTest, PatternsMatchWholeTailsOfNames) {
   EXPECT_EQ(read_back.scaling("model.layers.0.down"), 0.75);
 }
 
+/// Names alone go a shorter way than other expressions; `()` makes the same one go the long way.
+TEST_F(AdapterConfigurationTest, PlainNamesMatchAsTheirExpressionsDo) {
+  const std::vector<std::string> keys = {"q_proj", "x.q_proj", "xq_proj", "x.qxproj", "q_projx",
+                                         "",       "x",        "a.b.q",   "b.q",      "a.bxq",
+                                         ".q",     "q",        "x.y.q",   "\u00e9.q", "\u00e9q"};
+  for (const std::string expression : {"q_proj", "q.proj", "b.q", "q", "..q", "."}) {
+    const AdapterConfiguration plain = read_with("rank_pattern", {{expression, 9}});
+    const AdapterConfiguration other = read_with("rank_pattern", {{expression + "()", 9}});
+    for (const std::string& key : keys)
+      EXPECT_EQ(plain.rank(key), other.rank(key)) << expression << " and " << key;
+  }
+}
+
 TEST_F(AdapterConfigurationTest, FirstPatternOfTheFileCounts) {
   const char* start = R"({"peft_type":"LORA","r":2,"lora_alpha":3,"rank_pattern":)";
   EXPECT_EQ(read(start + std::string(R"({"z.*":5,"a.*":7,"za":9}})")).rank("za"), 5);
@@ -96,8 +109,9 @@ TEST_F(AdapterConfigurationTest, ExpressionThatNeverEndsIsGivenUp) {
   json config = adapter_configuration();
   config["rank_pattern"] = {{"(a|aa)+[bc]", 3}};
   const AdapterConfiguration read_back = read(config);
-  testing::expect_input_error([&] { read_back.rank(std::string(40, 'a')); }, path_.string(),
-                              "key 'rank_pattern': the expression '(a|aa)+[bc]': match limit exceeded");
+  testing::expect_input_error(
+      [&] { read_back.rank(std::string(40, 'a')); }, path_.string(),
+      "key 'rank_pattern': the expression '(a|aa)+[bc]': match limit exceeded");
 }
 
 TEST_F(AdapterConfigurationTest, OtherKindsOfAdaptersAreRefusedByName) {

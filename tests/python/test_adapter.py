@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import BUILD, make_model, save_state
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MixtralConfig, Qwen3MoeConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # peft has much to say
@@ -181,6 +181,17 @@ def test_base_of_another_dtype(tmp_path, dtype):
     base, adapter = tmp_path / "base", tmp_path / "adapter"
     make_model(LLAMA).to(dtype).save_pretrained(base)
     make_adapter(base, adapter, lora(use_dora=dtype == torch.float16))
+    expected = merged_by_peft(base, tmp_path / "expected", adapter)
+    compare(load_file(base / "model.safetensors"), expected, merge(base, tmp_path / "out", adapter))
+
+
+def test_adapter_of_another_dtype(tmp_path):
+    """Factors in bf16 are exact in float32, and so are multiplied there."""
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    make_model(LLAMA).to(torch.bfloat16).save_pretrained(base)
+    make_adapter(base, adapter, lora())
+    path = adapter / "adapter_model.safetensors"
+    save_file({name: value.bfloat16() for name, value in load_file(path).items()}, path)
     expected = merged_by_peft(base, tmp_path / "expected", adapter)
     compare(load_file(base / "model.safetensors"), expected, merge(base, tmp_path / "out", adapter))
 

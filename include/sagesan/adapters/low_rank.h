@@ -1,5 +1,9 @@
 #pragma once
 
+#include <cstddef>
+#include <deque>
+#include <utility>
+
 #include "sagesan/checkpoint/adapter_match.h"
 #include "sagesan/support/tensor.h"
 
@@ -20,8 +24,21 @@ Tensor load_factor(const StoredFactor& factor);
 /// one `whole` for all factors stored in one tensor, each puts its own part.
 void put_factor(const StoredFactor& factor, const Tensor& values, Tensor& whole);
 
-/// Both factors in float32, or in float64 where one is stored so.
-FactorPair load_factors(const LowRankUpdate& update);
+/// The tensors that hold the factors of many experts, as stored, kept while one expert after
+/// another is asked for: the last few.
+class SharedFactors {
+ public:
+  explicit SharedFactors(size_t most) : most_(most) {}
+  Tensor load(const StoredTensor& stored);
+
+ private:
+  size_t most_;
+  std::deque<std::pair<const TensorInfo*, Tensor>> kept_;
+};
+
+/// Both factors in float32, or in float64 where one is stored so. `shared` holds those of which the
+/// update needs a part.
+FactorPair load_factors(const LowRankUpdate& update, SharedFactors& shared);
 
 /// Rows [start, start + count) of the product, of the matrix `[slabs * rows, columns]`.
 Tensor multiply_rows(const FactorPair& factors, int64_t start, int64_t count);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "sagesan/checkpoint/adapter_configuration.h"
@@ -13,7 +14,7 @@
 
 namespace sagesan {
 
-/// The tensors that adapt one module, or one parameter of it. `experts` is 1 but where a
+/// The tensors that adapt one module, or one parameter of it. `experts` below is 1 but where a
 /// three-dimensional parameter is targeted, whose experts' factors lie in one tensor.
 struct AdapterModule {
   /// As peft names it: "model.layers.0.self_attn.q_proj", without "base_model.model.".
@@ -77,6 +78,7 @@ class Adapter {
   std::map<std::string, std::string> metadata_;
   std::vector<AdapterModule> modules_;
   std::vector<WholeTensor> whole_;
+  std::map<std::pair<std::string, int64_t>, size_t> places_;  ///< key, nesting -> in `modules_`
 };
 
 /// Writes adapter_model.safetensors with the names, order, dtypes, shapes and metadata of `adapter`
