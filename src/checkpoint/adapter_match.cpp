@@ -71,12 +71,12 @@ class Matcher {
     throw InputError(
         because.where(),
         fmt::format("it may belong to {} or {} of the base {}", quote(found->second[0].info->name),
-                    quote(found->second[1].info->name), base_.directory().string()));
+                    quote(found->second[1].info->name), base_.path().string()));
   }
 
   [[noreturn]] void fail_missing(const StoredTensor& because, const std::string& name) const {
     throw InputError(because.where(),
-                     fmt::format("the base {} has no {}{}", base_.directory().string(), quote(name),
+                     fmt::format("the base {} has no {}{}", base_.path().string(), quote(name),
                                  name.ends_with("lm_head.weight")
                                      ? ": where the head is tied to the embedding, only a merge "
                                        "with peft can untie it"
@@ -108,7 +108,7 @@ class Matcher {
       add_parameter(key, outer, {"weight", weight.info->shape, {weight}, 0});
       return;
     }
-    const auto order = assign_parameters(adapter_, key, modules, parameters, base_.directory());
+    const auto order = assign_parameters(adapter_, key, modules, parameters, base_.path());
     for (size_t i = 0; i < modules.size(); ++i)
       add_parameter(key, *modules[i], parameters[order[i]]);
   }
@@ -155,15 +155,15 @@ class Matcher {
     // (tuners/tuners_utils.py `_inject_parameters`).
     const Product product{
         module, targeted ? name : key, parameter.shape.size() == 3 ? parameter.shape[0] : 1,
-        runs_along_rows(adapter_, module, {name, parameter.shape, targeted}, base_.directory())};
+        runs_along_rows(adapter_, module, {name, parameter.shape, targeted}, base_.path())};
     const int64_t rank = adapter_.configuration().rank(product.key);
     if (module.a.info->shape[0] != rank * product.experts) {
       throw InputError(
           module.a.where(),
           fmt::format("shape {}, but adapter_config.json gives it rank {} and {} of the "
                       "base {} is {}",
-                      shape_text(module.a.info->shape), rank, quote(name),
-                      base_.directory().string(), shape_text(parameter.shape)));
+                      shape_text(module.a.info->shape), rank, quote(name), base_.path().string(),
+                      shape_text(parameter.shape)));
     }
     if (targeted && (module.bias || module.magnitude || module.embedding)) {
       throw InputError(

@@ -148,7 +148,9 @@ bool same_layout(const OutputShard& shard, const TensorFile& file) {
 }  // namespace
 
 std::string_view output_format_name(OutputFormat format) {
-  return format == OutputFormat::kFull ? "full" : format == OutputFormat::kDelta ? "delta" : "adapter";
+  return format == OutputFormat::kFull    ? "full"
+         : format == OutputFormat::kDelta ? "delta"
+                                          : "adapter";
 }
 
 std::string_view output_dtype_name(const std::optional<DType>& dtype) {

@@ -69,10 +69,15 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
 
 void give_pair_notices(const SanitizeInputs& inputs, const UpdateVector& updates,
                        const Notice& notice) {
-  if (!updates.only_base.empty() && !inputs.unlearned.is_computed()) {
+  if (!updates.only_base.empty() && !inputs.unlearned.checkpoint.is_computed()) {
     notice(fmt::format("{} holds {} of {} tensors; the others are the base's",
-                       printable(inputs.unlearned.path().string()), updates.updates.size(),
-                       updates.updates.size() + updates.only_base.size()));
+                       printable(inputs.unlearned.checkpoint.path().string()),
+                       updates.updates.size(), updates.updates.size() + updates.only_base.size()));
+  }
+  if (inputs.unlearned.adapters) {
+    for (const Adapter& adapter : *inputs.unlearned.adapters) {
+      for (const std::string& line : adapter.configuration().notices) notice(line);
+    }
   }
   for (const Update& update : updates.updates) {
     if (!update.grown) continue;
@@ -186,7 +191,8 @@ void give_expert_notice(const SanitizeRun& run, const Notice& notice) {
 SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress,
                         const Notice& notice) {
   const SanitizeInputs inputs = open_sanitize_inputs(options);
-  const UpdateVector updates = compare(inputs.base, inputs.unlearned, progress, inputs.hints);
+  const UpdateVector updates =
+      compare(inputs.base, inputs.unlearned.checkpoint, progress, inputs.hints);
   if (updates.changed_count() == 0) {
     throw InputError(options.unlearned.string(),
                      "the checkpoints are identical: nothing to sanitize");
@@ -194,7 +200,8 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
   const Plan plan = make_plan(updates, inputs.map, options.method, options.other,
                               NameFilter(options.include, options.exclude));
   check_plan(options, inputs, updates, plan);
-  const OutputLayout layout = layout_output(inputs.base, inputs.unlearned, updates, options.output);
+  const OutputLayout layout =
+      layout_output(inputs.base, inputs.unlearned.checkpoint, updates, options.output);
   SanitizeResult result{start_report(options, inputs, updates, plan), layout.bytes()};
   give_template_notice(options.rendering, inputs.chat, notice);
   give_pair_notices(inputs, updates, notice);
@@ -206,11 +213,18 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
 
   OutputDirectory output(options.out, options.overwrite, notice);
   CheckpointWriter writer(layout, output.path());
-  SanitizeRun run(options, inputs, updates, plan, writer, progress);
+  std::optional<AdapterOutput> adapter;
+  if (options.output.format == OutputFormat::kAdapter)
+    adapter.emplace(*inputs.unlearned.merged, inputs.unlearned.adapters->front());
+  SanitizeRun run(options, inputs, updates, plan, writer, adapter ? &*adapter : nullptr, progress);
   run.run();
   writer.finish();
-  copy_companion_files(options.unlearned, options.base, output.path(),
-                       config_changes(options, inputs, updates));
+  if (adapter) {
+    adapter->write(output.path());
+  } else {
+    copy_companion_files(options.unlearned, options.base, output.path(),
+                         config_changes(options, inputs, updates));
+  }
   result.report.sites = std::move(run.sites);
   for (const PlannedTensor& tensor : plan.tensors) {
     result.report.tensors.push_back(std::move(run.tensors.at(tensor.name())));

@@ -30,6 +30,16 @@ UnlearnedModel open_unlearned(const SanitizeOptions& options, const Checkpoint& 
   return result;
 }
 
+void check_saved_embedding(const UnlearnedModel& unlearned, const std::string& tied_embedding) {
+  if (unlearned.merged == nullptr || !unlearned.merged->find(tied_embedding)) return;
+  for (const AdapterChange& change : unlearned.merged->changes(tied_embedding)) {
+    if (!change.whole) continue;
+    throw InputError(change.whole.where(),
+                     "replaces the embedding, to which the head is tied; peft leaves the head as it "
+                     "was: untie them in the base, or save both");
+  }
+}
+
 void check_adapter_output(const SanitizeOptions& options, const UnlearnedModel& unlearned,
                           const std::string& tied_embedding) {
   const auto refuse = [&](const std::string& reason) {
@@ -51,7 +61,8 @@ void check_adapter_output(const SanitizeOptions& options, const UnlearnedModel& 
       if (tensor.name == tied_embedding)
         fail("it is the head too, whose penalty does not keep the rank");
       if (options.target_bias && !change.low_rank->shares_a_with.empty())
-        fail("it shares its A with another tensor, so that --target-bias cannot be solved for each");
+        fail(
+            "it shares its A with another tensor, so that --target-bias cannot be solved for each");
     }
   }
 }

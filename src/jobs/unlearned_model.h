@@ -19,6 +19,10 @@ struct UnlearnedModel {
 /// outlive the result. Throws `InputError`.
 UnlearnedModel open_unlearned(const SanitizeOptions& options, const Checkpoint& base);
 
+/// Throws `InputError` where an adapter saved an embedding of its own beside a tied head: peft then
+/// runs the old head, which no tied checkpoint can say.
+void check_saved_embedding(const UnlearnedModel& unlearned, const std::string& tied_embedding);
+
 /// Throws `InputError` where the sanitized update cannot be written as the adapter that it came
 /// from, with the reason for the first tensor of which that is so.
 void check_adapter_output(const SanitizeOptions& options, const UnlearnedModel& unlearned,
