@@ -9,6 +9,7 @@
 #include "sagesan/activations/runner.h"
 #include "sagesan/checkpoint/companion_files.h"
 #include "sagesan/checkpoint/writer.h"
+#include "sagesan/report/model_card.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/output_directory.h"
 #include "sanitize_inputs.h"
@@ -233,6 +234,7 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
   give_expert_notice(run, notice);
   const std::string text = result.report.to_json().dump(1) + "\n";
   write_text_file(output.path() / kReportName, text);
+  write_text_file(output.path() / "README.md", model_card(result.report));
   output.commit();
   if (!options.report.empty()) replace_text_file(options.report, text);
   return result;

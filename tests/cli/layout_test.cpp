@@ -270,6 +270,23 @@ TEST_F(LayoutTest, ShardsOfAnySize) {
     refuse(sanitize({"--shard-size", wrong}), 2, {"--shard-size"});
 }
 
+TEST_F(LayoutTest, ModelCardSaysWhatWasDone) {
+  make_pair();
+  run(sanitize({"--strength", "2", "--exclude", "a|`b`"}));
+  const nlohmann::json report = json(out() / "sagesan_report.json");
+  const std::string card = read_file(out() / "README.md");
+  for (const std::string& line :
+       {std::string("| strength | 2 |"), std::string("| exclude | `a__b_` |"),
+        std::string("| changed tensors | 21 of 21, "),
+        "| unlearned | `" + report["inputs"]["unlearned"]["identity"].get<std::string>() + "` |"})
+    EXPECT_NE(card.find(line), std::string::npos) << line << "\nis not in\n" << card;
+  EXPECT_EQ(card.find(root_.path().string()), std::string::npos);
+  const nlohmann::json& survival = report["summary"]["survival"];
+  EXPECT_NEAR(survival["stored"], 1, 1e-4);  // float32 holds nearly all of it
+  EXPECT_LT(survival["stored"], 1.0001);
+  EXPECT_GT(survival["int8"], survival["int4"]);
+}
+
 TEST_F(LayoutTest, DeltaIsTakenBackAsTheUnlearnedModel) {
   const Weights plain = sanitize_plainly(model_, "self_attn");
   run(sanitize({"--out-format", "delta"}));
