@@ -111,8 +111,8 @@ SanitizeOptions parse(const Words& words, const Given& given) {
 void print_plan(const SanitizeResult& result, const SanitizeOptions& options) {
   const SanitizeReport& report = result.report;
   std::cout << fmt::format("would sanitize {} of {} changed tensors ({} in all) of a {} model\n",
-                           report.summary().solved, report.changed(), report.tensors_total,
-                           report.family);
+                           report.summary().solved, report.changed(),
+                           report.tensors_total + report.tensors_from_base, report.family);
   if (!options.moments.empty()) {
     std::cout << fmt::format("would use the moments of {} sites over {} tokens in {}\n",
                              report.sites.size(), report.tokens,

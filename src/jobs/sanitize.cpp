@@ -68,6 +68,21 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
   return report;
 }
 
+/// Some methods keep more than an adapter: a projection applied at run time, say.
+void give_notice_of_other_weights(const Adapter& adapter, const Notice& notice) {
+  std::vector<std::string> others;
+  for (const auto& entry : std::filesystem::directory_iterator(adapter.directory())) {
+    const std::string ending = entry.path().extension().string();
+    const bool weights = ending == ".safetensors" || ending == ".bin" || ending == ".pt" ||
+                         ending == ".pth" || ending == ".npy";
+    if (weights && entry.path().filename() != adapter.file().path().filename())
+      others.push_back(entry.path().string());
+  }
+  std::sort(others.begin(), others.end());
+  for (const std::string& other : others)
+    notice(printable(other) + " is no part of the adapter: left alone, and not in the output");
+}
+
 void give_pair_notices(const SanitizeInputs& inputs, const UpdateVector& updates,
                        const Notice& notice) {
   if (!updates.only_base.empty() && !inputs.unlearned.checkpoint.is_computed()) {
@@ -78,6 +93,7 @@ void give_pair_notices(const SanitizeInputs& inputs, const UpdateVector& updates
   if (inputs.unlearned.adapters) {
     for (const Adapter& adapter : *inputs.unlearned.adapters) {
       for (const std::string& line : adapter.configuration().notices) notice(line);
+      give_notice_of_other_weights(adapter, notice);
     }
   }
   for (const Update& update : updates.updates) {

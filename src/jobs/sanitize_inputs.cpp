@@ -120,7 +120,7 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
   // Adapters say nothing without their base.
   const bool adapters = Adapter::is_adapter(options.unlearned);
   const bool unlearned = (base || !adapters) && preflight.check([&] {
-    inputs.unlearned = open_unlearned(options, inputs.base);
+    inputs.unlearned = open_unlearned(options.unlearned, inputs.base, options.adapters);
   });
   if (!options.moments.empty())
     preflight.check([&] { inputs.moments = std::make_unique<MomentsFile>(options.moments); });
@@ -141,8 +141,13 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
     known = preflight.check([&] {
       read_unlearned_model(options, inputs);
       settle_tied_head(options, inputs);
-      if (options.unlearned_activations)
-        match_parameters(inputs.unlearned_model, inputs.unlearned.checkpoint);
+      if (!options.unlearned_activations) return;
+      if (inputs.unlearned.merged != nullptr) {
+        throw InputError(
+            options.unlearned.string(),
+            "--activations unlearned needs a whole checkpoint: merge the adapter first");
+      }
+      match_parameters(inputs.unlearned_model, inputs.unlearned.checkpoint);
     });
   }
   if (base && unlearned && known) preflight.check([&] { check_pair(options, inputs); });

@@ -6,13 +6,14 @@
 
 namespace sagesan {
 
-UnlearnedModel open_unlearned(const SanitizeOptions& options, const Checkpoint& base) {
-  if (!Adapter::is_adapter(options.unlearned)) {
-    if (!options.adapters.empty()) {
-      throw InputError(options.unlearned.string(),
+UnlearnedModel open_unlearned(const std::filesystem::path& unlearned, const Checkpoint& base,
+                              const std::vector<std::filesystem::path>& more) {
+  if (!Adapter::is_adapter(unlearned)) {
+    if (!more.empty()) {
+      throw InputError(unlearned.string(),
                        "is no PEFT adapter, so that --add-adapter cannot be summed with it");
     }
-    return {.checkpoint = Checkpoint::open(options.unlearned)};
+    return {.checkpoint = Checkpoint::open(unlearned)};
   }
   auto adapters = std::make_unique<std::vector<Adapter>>();
   std::vector<std::filesystem::path> files;
@@ -21,11 +22,11 @@ UnlearnedModel open_unlearned(const SanitizeOptions& options, const Checkpoint& 
     files.push_back(adapter.configuration().path);
     files.push_back(adapter.file().path());
   };
-  open(options.unlearned);
-  for (const std::filesystem::path& directory : options.adapters) open(directory);
+  open(unlearned);
+  for (const std::filesystem::path& directory : more) open(directory);
   auto merged = std::make_unique<MergedAdapters>(base, *adapters);
   UnlearnedModel result{.merged = merged.get()};
-  result.checkpoint = Checkpoint::compute(options.unlearned, std::move(merged), std::move(files));
+  result.checkpoint = Checkpoint::compute(unlearned, std::move(merged), std::move(files));
   result.adapters = std::move(adapters);
   return result;
 }
@@ -34,9 +35,10 @@ void check_saved_embedding(const UnlearnedModel& unlearned, const std::string& t
   if (unlearned.merged == nullptr || !unlearned.merged->find(tied_embedding)) return;
   for (const AdapterChange& change : unlearned.merged->changes(tied_embedding)) {
     if (!change.whole) continue;
-    throw InputError(change.whole.where(),
-                     "replaces the embedding, to which the head is tied; peft leaves the head as it "
-                     "was: untie them in the base, or save both");
+    throw InputError(
+        change.whole.where(),
+        "replaces the embedding, to which the head is tied; peft leaves the head as it "
+        "was: untie them in the base, or save both");
   }
 }
 

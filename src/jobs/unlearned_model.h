@@ -15,9 +15,10 @@ struct UnlearnedModel {
   const MergedAdapters* merged = nullptr;                ///< owned by `checkpoint`
 };
 
-/// Opens `options.unlearned`, which may be a PEFT adapter, and `options.adapters`. `base` must
-/// outlive the result. Throws `InputError`.
-UnlearnedModel open_unlearned(const SanitizeOptions& options, const Checkpoint& base);
+/// Opens what may be a PEFT adapter, and `more` to be summed with it. `base` must outlive the
+/// result. Throws `InputError`.
+UnlearnedModel open_unlearned(const std::filesystem::path& unlearned, const Checkpoint& base,
+                              const std::vector<std::filesystem::path>& more = {});
 
 /// Throws `InputError` where an adapter saved an embedding of its own beside a tied head: peft then
 /// runs the old head, which no tied checkpoint can say.

@@ -104,6 +104,39 @@ TEST_F(LayoutTest, PartOfAShardedModelTakesTheBasesFiles) {
     EXPECT_EQ(result.at(name), after.contains(name) ? after.at(name) : values) << name;
 }
 
+TEST_F(LayoutTest, PartOfATiedModelThatStoresItsHead) {
+  model_.tied = true;
+  TinyWeights weights = base_weights(model_);
+  TinyTensor head = tensor_named(weights, "model.embed_tokens.weight");
+  head.name = "lm_head.weight";
+  weights.push_back(head);
+  weights.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", {4}, {1, 2, 3, 4}});
+  write_checkpoint(base(), model_, weights);
+  write_file(retain(), tiny_records(5, 20, model_.vocabulary));
+  const TinyWeights unlearned_all = unlearned_weights(model_);
+  for (const bool with_embedding : {false, true}) {
+    const TinyWeights part = {unlearned_all[with_embedding ? 0 : 3]};
+    write_checkpoint(unlearned(), model_, part);
+    fs::remove_all(out());
+    run(sanitize(), {"holds 1 of"});
+    Weights result = read_weights(out() / "model.safetensors");
+    EXPECT_EQ(result.at("lm_head.weight"), result.at("model.embed_tokens.weight"));
+    const Weights before = read_weights(base() / "model.safetensors");
+    for (const auto& [name, values] : before) {
+      const bool changed = name == part[0].name || (with_embedding && name == "lm_head.weight");
+      EXPECT_EQ(result.at(name) != values, changed) << name;
+    }
+  }
+}
+
+TEST_F(LayoutTest, ActivationsOfAPart) {
+  make_pair();
+  TinyWeights part = unlearned_weights(model_);
+  part.resize(2);
+  write_checkpoint(unlearned(), model_, part);
+  refuse(sanitize({"--activations", "unlearned"}), 3, {"is missing, which config.json asks for"});
+}
+
 TEST_F(LayoutTest, WrappedNamesAreKept) {
   const Weights plain = sanitize_plainly();
   TinyWeights weights = unlearned_weights(model_);

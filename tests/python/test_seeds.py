@@ -179,6 +179,17 @@ def test_what_no_adapter_of_the_same_rank_can_say(bench):
     train_adapter(bench, "saved", lora(modules_to_save=["embed_tokens"]))
     assert "peft leaves the head as it was" in bench.refuse("saved")
     assert "this is no PEFT adapter" in bench.refuse("merged", "--out-format", "adapter")
+    assert "merge the adapter first" in bench.refuse("dora", "--activations", "unlearned")
+
+
+def test_mrp_has_a_projection_beside_its_adapter(bench):
+    make_base(bench, LLAMA)
+    train_adapter(bench, "adapter", lora(r=8, target_modules=["q_proj", "v_proj"]))
+    torch.save({"Q": torch.eye(4)}, bench / "adapter/projection.pt")
+    _, said = bench.sanitize("adapter", "--out-format", "adapter")
+    assert "projection.pt is no part of the adapter: left alone" in said
+    assert sorted(file.name for file in (bench / "out").iterdir()) == [
+        "README.md", "adapter_config.json", "adapter_model.safetensors", "sagesan_report.json"]
 
 
 def test_open_unlearning_saves_shards_in_bf16(bench):

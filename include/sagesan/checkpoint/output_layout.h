@@ -34,8 +34,8 @@ struct OutputLayout {
 };
 
 enum class OutputFormat {
-  kFull,   ///< every tensor
-  kDelta,  ///< the changed ones
+  kFull,     ///< every tensor
+  kDelta,    ///< the changed ones
   kAdapter,  ///< none: what changed goes into the adapter that the update came from
 };
 
