@@ -131,7 +131,7 @@ SolveFigures SanitizeRun::apply(const PlannedTensor& tensor, const Rule& rule,
   const Update& update = *tensor.update;
   if (adapter_ == nullptr) return apply_rule(update, rule, options, sink(update));
   if (!adapter_->wants_values(tensor)) {
-    const SolveFigures figures = apply_rule(update, rule, options, nullptr);
+    SolveFigures figures = apply_rule(update, rule, options, nullptr);
     adapter_->add(tensor, rule, options.filter, Tensor());
     return figures;
   }
@@ -140,7 +140,7 @@ SolveFigures SanitizeRun::apply(const PlannedTensor& tensor, const Rule& rule,
   const auto collect = [&](uint64_t start, const Tensor& block) {
     values.narrow(0, static_cast<int64_t>(start), block.numel()).copy_(block.reshape({-1}));
   };
-  const SolveFigures figures = apply_rule(update, rule, options, collect);
+  SolveFigures figures = apply_rule(update, rule, options, collect);
   adapter_->add(tensor, rule, options.filter, values);
   return figures;
 }
