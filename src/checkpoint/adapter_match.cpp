@@ -7,7 +7,7 @@
 
 #include "adapter_orientation.h"
 #include "adapter_parameters.h"
-#include "sagesan/checkpoint/canonical_name.h"
+#include "expert_name.h"
 #include "sagesan/checkpoint/update_vector.h"
 #include "sagesan/support/error.h"
 
@@ -33,7 +33,7 @@ class Matcher {
  public:
   Matcher(const Adapter& adapter, const Checkpoint& base) : adapter_(adapter), base_(base) {
     for (const StoredTensor& tensor : base.tensors())
-      by_name_[std::string(canonical_name(tensor.info->name))].push_back(tensor);
+      by_name_[canonical_module(tensor.info->name)].push_back(tensor);
   }
 
   std::vector<AdapterChange> run() {
@@ -64,7 +64,7 @@ class Matcher {
  private:
   /// By canonical name; among several the one that is called `name` itself.
   StoredTensor find(const std::string& name, const StoredTensor& because) const {
-    const auto found = by_name_.find(std::string(canonical_name(name)));
+    const auto found = by_name_.find(canonical_module(name));
     if (found == by_name_.end()) return {};
     if (found->second.size() == 1) return found->second.front();
     if (const StoredTensor exact = base_.find(name)) return exact;
@@ -100,8 +100,7 @@ class Matcher {
     const AdapterModule& outer = *modules.front();
     const auto parameters = targeted_parameters(adapter_, key, by_name_);
     if (parameters.empty()) {
-      StoredTensor weight = find(key + ".weight", outer.a);
-      if (!weight) weight = find(checkpoint_spelling(key) + ".weight", outer.a);
+      const StoredTensor weight = find(key + ".weight", outer.a);
       if (!weight || weight.info->shape.size() != 2) fail_missing(outer.a, key + ".weight");
       if (modules.size() > 1)
         throw InputError(modules[1]->a.where(), "target_parameters names no parameter for it");

@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <numeric>
 #include <string_view>
 
-#include "sagesan/checkpoint/canonical_name.h"
+#include "expert_name.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -16,46 +15,25 @@ namespace {
 /// Of one module: all their orders are tried.
 constexpr size_t kMostParameters = 6;
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 2> kRenamed = {{
-    {".mlp.experts", ".block_sparse_moe.experts"},
-    {".mlp.gate", ".block_sparse_moe.gate"},
-}};
-
-/// The modules of one expert that a fused parameter consists of, in the order of its rows
-/// (transformers: conversion_mapping.py "qwen2_moe", "mixtral").
-struct Fused {
-  std::string_view parameter;
-  std::vector<std::vector<std::string_view>> spellings;
-};
-
-const std::vector<Fused>& fused_parameters() {
-  static const std::vector<Fused> fused = {
-      {"gate_up_proj", {{"gate_proj", "up_proj"}, {"w1", "w3"}}},
-      {"down_proj", {{"down_proj"}, {"w2"}}},
-  };
-  return fused;
-}
-
-/// The weights of expert `index`; fewer than `parts` where the base lacks one.
-std::vector<StoredTensor> expert(const std::string& module, size_t index,
-                                 const std::vector<std::string_view>& parts,
-                                 const CanonicalNames& base) {
+/// The weights of expert `index`; fewer than the fused parameter's where the base lacks one.
+std::vector<StoredTensor> expert(const std::string& module, int64_t index,
+                                 const FusedParameter& fused, const CanonicalNames& base) {
   std::vector<StoredTensor> result;
-  for (const std::string_view part : parts) {
-    const auto found = base.find(fmt::format("{}.{}.{}.weight", module, index, part));
+  for (const std::string_view part : fused.modules) {
+    const auto found = base.find(fmt::format("{}{}.{}.weight", module, index, part));
     if (found != base.end()) result.push_back(found->second.front());
   }
   return result;
 }
 
 /// A fused parameter whose experts stand one by one; without parts where none do.
-TargetedParameter single_experts(const std::string& module, std::string_view name,
-                                 const std::vector<std::string_view>& spelling,
+TargetedParameter single_experts(const std::string& module, const FusedParameter& fused,
                                  const CanonicalNames& base) {
-  TargetedParameter result{.name = std::string(name), .parts_per_expert = spelling.size()};
+  const size_t count = fused.modules.size();
+  TargetedParameter result{.name = std::string(fused.name), .parts_per_expert = count};
   int64_t experts = 0;
-  for (auto parts = expert(module, 0, spelling, base); parts.size() == spelling.size();
-       parts = expert(module, static_cast<size_t>(experts), spelling, base)) {
+  for (auto parts = expert(module, 0, fused, base); parts.size() == count;
+       parts = expert(module, experts, fused, base)) {
     result.parts.insert(result.parts.end(), parts.begin(), parts.end());
     ++experts;
   }
@@ -63,12 +41,12 @@ TargetedParameter single_experts(const std::string& module, std::string_view nam
   int64_t rows = 0;
   for (size_t i = 0; i < result.parts.size(); ++i) {
     const auto& shape = result.parts[i].info->shape;
-    const auto& first = result.parts[i % spelling.size()].info->shape;
+    const auto& first = result.parts[i % count].info->shape;
     if (shape.size() != 2 || shape != first || shape[1] != result.parts[0].info->shape[1]) {
       throw InputError(result.parts[i].where(),
                        fmt::format("shape {}: the experts' shapes differ", shape_text(shape)));
     }
-    if (i < spelling.size()) rows += shape[0];
+    if (i < count) rows += shape[0];
   }
   result.shape = {experts, rows, result.parts[0].info->shape[1]};
   return result;
@@ -97,7 +75,7 @@ bool is_targeted(const Adapter& adapter, const std::string& name) {
 std::vector<TargetedParameter> targeted_parameters(const Adapter& adapter, const std::string& key,
                                                    const CanonicalNames& base) {
   std::vector<TargetedParameter> result;
-  const std::string prefix = std::string(canonical_name(key)) + ".";
+  const std::string prefix = canonical_module(key + ".");
   for (auto place = base.lower_bound(prefix);
        place != base.end() && place->first.starts_with(prefix); ++place) {
     const std::string name = place->first.substr(prefix.size());
@@ -111,20 +89,12 @@ std::vector<TargetedParameter> targeted_parameters(const Adapter& adapter, const
     }
     result.push_back({name, place->second.front().info->shape, {place->second.front()}, 0});
   }
-  for (const Fused& fused : fused_parameters()) {
-    if (!is_targeted(adapter, fmt::format("{}.{}", key, fused.parameter)) ||
-        base.contains(fmt::format("{}{}", prefix, fused.parameter)))
+  for (const FusedParameter& fused : fused_parameters()) {
+    if (!is_targeted(adapter, fmt::format("{}.{}", key, fused.name)) ||
+        base.contains(fmt::format("{}{}", prefix, fused.name)))
       continue;
-    for (const std::string& module : {std::string(canonical_name(key)),
-                                      std::string(canonical_name(checkpoint_spelling(key)))}) {
-      for (const auto& spelling : fused.spellings) {
-        auto found = single_experts(module, fused.parameter, spelling, base);
-        const bool fresh = std::none_of(result.begin(), result.end(), [&](const auto& known) {
-          return known.name == fused.parameter;
-        });
-        if (!found.parts.empty() && fresh) result.push_back(std::move(found));
-      }
-    }
+    auto found = single_experts(prefix, fused, base);
+    if (!found.parts.empty()) result.push_back(std::move(found));
   }
   return result;
 }
@@ -170,15 +140,6 @@ std::vector<size_t> assign_parameters(const Adapter& adapter, const std::string&
                     shape_text(outer.a.info->shape), shape_text(outer.b.info->shape),
                     quote(fmt::format("{}.{}", key, parameters[0].name)), base.string(),
                     shape_text(parameters[0].shape), ranks[0]));
-  }
-  return result;
-}
-
-std::string checkpoint_spelling(const std::string& key) {
-  std::string result = key;
-  for (const auto& [inside, outside] : kRenamed) {
-    if (result.ends_with(inside))
-      return result.replace(result.size() - inside.size(), inside.size(), outside);
   }
   return result;
 }

@@ -8,7 +8,7 @@
 
 namespace sagesan {
 
-/// The base's tensors by canonical name; some names stand for several.
+/// The base's tensors by name, as `canonical_module`; some names stand for several.
 using CanonicalNames = std::map<std::string, std::vector<StoredTensor>>;
 
 /// A parameter of a module that target_parameters names: a tensor of the base, or the tensors of
@@ -35,9 +35,5 @@ std::vector<size_t> assign_parameters(const Adapter& adapter, const std::string&
                                       const std::vector<const AdapterModule*>& modules,
                                       const std::vector<TargetedParameter>& parameters,
                                       const std::filesystem::path& base);
-
-/// `key` as Mixtral's checkpoints spell it; the same where nothing is renamed (transformers:
-/// conversion_mapping.py "mixtral").
-std::string checkpoint_spelling(const std::string& key);
 
 }  // namespace sagesan

@@ -8,8 +8,6 @@
 namespace sagesan {
 namespace {
 
-/// Adapters are small; a larger configuration was refused when it was read.
-constexpr uint64_t kMaxConfigurationBytes = uint64_t{16} << 20;
 constexpr const char* kTensors = "adapter_model.safetensors";
 
 }  // namespace
@@ -41,8 +39,7 @@ void write_adapter(const Adapter& adapter, const std::filesystem::path& director
   }
   writer.finish();
   const std::filesystem::path& configuration = adapter.configuration().path;
-  write_text_file(directory / configuration.filename(),
-                  read_text_file(configuration, kMaxConfigurationBytes));
+  copy_to_new_file(configuration, directory / configuration.filename());
 }
 
 }  // namespace sagesan

@@ -1,9 +1,9 @@
 #include "expert_name.h"
 
-#include <array>
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <charconv>
-#include <string_view>
-#include <tuple>
 
 #include "sagesan/checkpoint/canonical_name.h"
 
@@ -18,9 +18,14 @@ void replace(std::string& text, std::string_view from, std::string_view to) {
 
 }  // namespace
 
+const std::vector<FusedParameter>& fused_parameters() {
+  static const std::vector<FusedParameter> fused = {{"gate_up_proj", {"gate_proj", "up_proj"}},
+                                                    {"down_proj", {"down_proj"}}};
+  return fused;
+}
+
 std::string canonical_module(const std::string& name) {
   std::string result(canonical_name(name));
-  if (result.find(".block_sparse_moe.") == std::string::npos) return result;
   replace(result, ".block_sparse_moe.", ".mlp.");
   if (result.find(kExperts) != std::string::npos) {
     replace(result, ".w1.", ".gate_proj.");
@@ -38,16 +43,15 @@ std::optional<ExpertName> parse_expert_name(const std::string& canonical) {
   const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), name.expert);
   if (error != std::errc() || name.expert < 0) return std::nullopt;
   const std::string_view module = rest.substr(static_cast<size_t>(end - rest.data()));
-  constexpr std::array<std::tuple<std::string_view, std::string_view, int64_t, int64_t>, 3> kParts =
-      {{{".gate_proj.weight", "gate_up_proj", 0, 2},
-        {".up_proj.weight", "gate_up_proj", 1, 2},
-        {".down_proj.weight", "down_proj", 0, 1}}};
-  for (const auto& [suffix, fused, part, parts] : kParts) {
-    if (module != suffix) continue;
-    name.fused = canonical.substr(0, at + kExperts.size());
-    name.fused += fused;
-    name.part = part;
-    name.parts = parts;
+  for (const FusedParameter& fused : fused_parameters()) {
+    const auto& parts = fused.modules;
+    const auto found = std::find_if(parts.begin(), parts.end(), [&](std::string_view part) {
+      return module == fmt::format(".{}.weight", part);
+    });
+    if (found == parts.end()) continue;
+    name.fused = fmt::format("{}{}", canonical.substr(0, at + kExperts.size()), fused.name);
+    name.part = found - parts.begin();
+    name.parts = static_cast<int64_t>(parts.size());
     return name;
   }
   return std::nullopt;

@@ -3,8 +3,18 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace sagesan {
+
+/// A parameter of all experts, and the modules of one expert that it consists of, in the order of
+/// its rows (transformers: conversion_mapping.py "qwen2_moe", "mixtral").
+struct FusedParameter {
+  std::string_view name;
+  std::vector<std::string_view> modules;
+};
+const std::vector<FusedParameter>& fused_parameters();
 
 /// One module of one expert, and where it stands in a tensor `[experts, rows, columns]` of all.
 struct ExpertName {

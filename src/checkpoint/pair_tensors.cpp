@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "expert_name.h"
-#include "sagesan/checkpoint/canonical_name.h"
 #include "sagesan/checkpoint/update_vector.h"
 #include "sagesan/support/error.h"
 

@@ -121,6 +121,7 @@ void SanitizeRun::copy_unchanged() {
 }
 
 TensorSink SanitizeRun::sink(const Update& update) {
+  if (!writer_.dtype(update.unlearned)) return nullptr;  // the output leaves it out
   return [this, &update](uint64_t start, const Tensor& values) {
     writer_.write(update.unlearned, start, tensor_bytes(values));
   };
@@ -176,26 +177,21 @@ void SanitizeRun::keep(const PlannedTensor& tensor) {
   TensorReport report = start_report(tensor);
   report.treatment = treatment_name(Treatment::kKeep);
   if (tensor.treatment == Treatment::kSolve) report.site = tensor.site().name();
-  const bool computable =
-      is_computable(update.unlearned.info->dtype) && is_computable(update.base.info->dtype);
-  const bool as_stored = writer_.dtype(update.unlearned) == update.unlearned.info->dtype;
-  // A part of a tensor, whose other parts are solved, goes the way of those. Else the bytes
+  // A part of a tensor, whose other parts are solved, goes the way of those. Else the values
   // themselves go over, whatever they mean; figures where they are numbers.
-  const bool whole = !tensor.expert && (as_stored || !computable);
-  if (whole) copy_values(update.unlearned, writer_);
-  ApplyOptions options = apply_options(tensor);
-  if (!tensor.expert) options.view = {};
+  if (!tensor.expert) copy_values(update.unlearned, writer_);
   SolveFigures figures;
-  if (computable)
-    figures = apply_rule(update, keep_rule(), options,
-                         whole || adapter_ != nullptr ? nullptr : sink(update));
+  if (is_computable(update.unlearned.info->dtype) && is_computable(update.base.info->dtype)) {
+    figures = apply_rule(update, keep_rule(), apply_options(tensor),
+                         tensor.expert ? sink(update) : nullptr);
+  }
   finish(tensor, std::move(report), figures);
 }
 
 void SanitizeRun::roll_back(const PlannedTensor& tensor) {
   const Update& update = *tensor.update;
   SolveFigures figures;
-  const ApplyOptions options{.device = inputs_.device, .dtype = writer_.dtype(update.unlearned)};
+  const ApplyOptions options = apply_options(tensor);
   if (update.base.info->dtype == options.dtype) {
     // Their very bytes: what arithmetic gives back is off by a rounding.
     copy_values(TensorPart::whole(update.base), update.unlearned, writer_);

@@ -278,13 +278,7 @@ TEST_F(ExpertFactorsTest, FactorsGoBackWhereTheyWere) {
 }
 
 TEST_F(ExpertFactorsTest, ExpertsOneByOneAreRowsOfTheWhole) {
-  TinyWeights base;
-  for (int expert = 0; expert < 3; ++expert) {
-    const std::string prefix = fmt::format("{}.{}.", kExperts, expert);
-    base.push_back(random_tensor(prefix + "gate_proj.weight", {5, 4}));
-    base.push_back(random_tensor(prefix + "up_proj.weight", {5, 4}));
-    base.push_back(random_tensor(prefix + "down_proj.weight", {4, 5}));
-  }
+  const TinyWeights base = testing::single_experts(kExperts);
   merge(base);
   const auto whole = all_products(gate_up_);
   for (size_t expert = 0; expert < 3; ++expert) {

@@ -184,13 +184,7 @@ TEST_F(ExpertsMatchTest, NestedParametersAreToldApartByShape) {
 
 TEST_F(ExpertsMatchTest, ExpertsStoredOneByOneGetTheirParts) {
   put_experts_adapter();
-  TinyWeights base;
-  for (int expert = 0; expert < 3; ++expert) {
-    const std::string prefix = fmt::format("{}.{}.", kExperts, expert);
-    base.push_back(random_tensor(prefix + "gate_proj.weight", {5, 4}));
-    base.push_back(random_tensor(prefix + "up_proj.weight", {5, 4}));
-    base.push_back(random_tensor(prefix + "down_proj.weight", {4, 5}));
-  }
+  TinyWeights base = testing::single_experts(kExperts);
   put_base(base);
   ASSERT_EQ(match().size(), 9U);
   const LowRankUpdate& up = *changes_[4].low_rank;

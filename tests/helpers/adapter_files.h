@@ -62,6 +62,18 @@ inline TinyWeights lora_pair(const std::string& module, int64_t rank, int64_t in
           random_tensor(prefix + "B.weight", {out, rank})};
 }
 
+/// Three experts of `module`, one by one: hidden size 4, intermediate size 5.
+inline TinyWeights single_experts(const std::string& module) {
+  TinyWeights result;
+  for (int expert = 0; expert < 3; ++expert) {
+    const std::string prefix = fmt::format("{}.{}.", module, expert);
+    result.push_back(random_tensor(prefix + "gate_proj.weight", {5, 4}));
+    result.push_back(random_tensor(prefix + "up_proj.weight", {5, 4}));
+    result.push_back(random_tensor(prefix + "down_proj.weight", {4, 5}));
+  }
+  return result;
+}
+
 inline TinyWeights operator+(TinyWeights left, const TinyWeights& right) {
   left.insert(left.end(), right.begin(), right.end());
   return left;

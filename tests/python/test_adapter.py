@@ -6,23 +6,14 @@ import subprocess
 
 import pytest
 import torch
+from adapters import GPT2, LLAMA, MIXTRAL, QWEN3_MOE, TIED, lora, make_adapter, merged_by_peft
 from conftest import BUILD, make_model, save_state
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MixtralConfig, Qwen3MoeConfig
+from transformers import AutoModelForCausalLM
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # peft has much to say
 
-# Made up, tiny; q_proj and o_proj are square, as is GPT-2's c_proj, so that shapes alone do not tell which way round.
-SIZES = dict(hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-             head_dim=12, vocab_size=48)
-LLAMA = LlamaConfig(**SIZES, attention_bias=True, mlp_bias=True)
-TIED = LlamaConfig(**SIZES, tie_word_embeddings=True)
-GPT2 = GPT2Config(n_embd=24, n_layer=2, n_head=2, vocab_size=48, n_positions=16, bos_token_id=0, eos_token_id=0)
-QWEN3_MOE = Qwen3MoeConfig(**SIZES, moe_intermediate_size=20, num_experts=5, num_experts_per_tok=2)
-MIXTRAL = MixtralConfig(**SIZES, num_local_experts=3)
-
-LINEAR = ["q_proj", "v_proj", "o_proj", "down_proj"]
 CONV1D = ["c_attn", "c_proj"]
 EXPERTS = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
 
@@ -37,31 +28,6 @@ def refuse(base, out, *adapters):
     done = subprocess.run([BUILD / "sagesan_merge_adapters", base, out, *adapters], capture_output=True, text=True)
     assert done.returncode == 1
     return done.stderr
-
-
-def make_adapter(base, directory, config, seed=3):
-    """Trained, so to speak: every trainable parameter is random."""
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn_like(parameter) * 0.1)
-    model.save_pretrained(directory)
-
-
-def merged_by_peft(base, directory, *adapters):
-    """In float64. All tensors as `save_pretrained` names them."""
-    stored = next(iter(load_file(base / "model.safetensors").values())).dtype
-    # MiCA wants float32 when it starts; only then all is made float64.
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=max(stored, torch.float32, key=lambda d: d.itemsize))
-    names = [f"adapter{i}" for i in range(len(adapters))]
-    model = PeftModel.from_pretrained(model, adapters[0], adapter_name=names[0])
-    for name, adapter in zip(names[1:], adapters[1:]):
-        model.load_adapter(adapter, adapter_name=name)
-    model.double()
-    model.merge_and_unload(adapter_names=names).save_pretrained(directory)
-    return load_file(directory / "model.safetensors")
 
 
 def compare(before, expected, actual, most=1e-6):
@@ -87,10 +53,6 @@ def check(tmp_path, model_config, *configs, most=1e-6):
     actual = merge(base, tmp_path / "merged.safetensors", *adapters)
     compare(load_file(base / "model.safetensors"), expected, actual, most)
     return actual
-
-
-def lora(**options):
-    return LoraConfig(**{"r": 4, "lora_alpha": 6, "target_modules": LINEAR, "task_type": "CAUSAL_LM", **options})
 
 
 # peft sorts the patterns when it saves them, and the first match counts: they are sorted here.

@@ -7,20 +7,12 @@ import subprocess
 
 import pytest
 import torch
+from adapters import GPT2, LLAMA, MIXTRAL, QWEN3_MOE, TIED, lora, make_adapter, merged_by_peft
 from conftest import BUILD, make_model, perturb, random_texts, write_ids
-from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MixtralConfig, Qwen3MoeConfig
+from transformers import AutoModelForCausalLM
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # peft has much to say
-
-SIZES = dict(hidden_size=24, intermediate_size=40, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-             head_dim=12, vocab_size=48)
-LLAMA = LlamaConfig(**SIZES, attention_bias=True, mlp_bias=True)
-TIED = LlamaConfig(**SIZES, tie_word_embeddings=True)
-GPT2 = GPT2Config(n_embd=24, n_layer=2, n_head=2, vocab_size=48, n_positions=64, bos_token_id=0, eos_token_id=0)
-QWEN3_MOE = Qwen3MoeConfig(**SIZES, moe_intermediate_size=20, num_experts=3, num_experts_per_tok=2)
-MIXTRAL = MixtralConfig(**SIZES, num_local_experts=3)
 
 
 class Bench:
@@ -77,30 +69,12 @@ def close(actual, expected, base, most=1e-5):
         assert error <= most * update.abs().max(), (name, error.item())
 
 
-def lora(**options):
-    return LoraConfig(**{"r": 4, "lora_alpha": 6, "target_modules": ["q_proj", "v_proj", "o_proj", "down_proj"],
-                         "task_type": "CAUSAL_LM", **options})
-
-
 def train_adapter(bench, name, config, seed=3):
-    """Random numbers in every trainable parameter."""
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(bench / "base"), config)
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.add_(torch.randn_like(parameter) * 0.1)
-    model.save_pretrained(bench / name)
+    make_adapter(bench / "base", bench / name, config, seed)
 
 
 def merge(bench, out, *adapters):
-    """By peft, in float64, which holds the products to more than sagesan's float32."""
-    model = AutoModelForCausalLM.from_pretrained(bench / "base")
-    model = PeftModel.from_pretrained(model, bench / adapters[0], adapter_name="0")
-    for i, adapter in enumerate(adapters[1:], 1):
-        model.load_adapter(bench / adapter, adapter_name=str(i))
-    model.double()
-    model.merge_and_unload(adapter_names=[str(i) for i in range(len(adapters))]).save_pretrained(bench / out)
+    return merged_by_peft(bench / "base", bench / out, *(bench / adapter for adapter in adapters))
 
 
 ADAPTERS = {
