@@ -1,10 +1,13 @@
 // What `batch` takes for done, and what it does not.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "cli/batch_fixture.h"
+#include "sagesan/support/file.h"
 
 namespace sagesan {
 namespace {
@@ -30,7 +33,6 @@ class BatchSkip : public testing::BatchTest {
     EXPECT_NE(errors_.find(line), std::string::npos) << errors_;
     EXPECT_TRUE(snapshot(clean("a")) == before);
     EXPECT_EQ(statuses(run(0, {"--overwrite"})), (Words{"done", "skipped"})) << reason;
-    EXPECT_EQ(statuses(run(0, {"--overwrite"})), (Words{"skipped", "skipped"})) << reason;
   }
 };
 
@@ -131,6 +133,33 @@ TEST_F(BatchSkip, ALostSecondReportIsWrittenAgain) {
   write_manifest({job("a", {{"report", "a.json"}}), job("b")});
   EXPECT_EQ(statuses(run(0)), (Words{"skipped", "skipped"}));
   EXPECT_EQ(read_file(root_ / "a.json"), read_file(clean("a") / "sagesan_report.json"));
+  // Killed before it replaced an equal one.
+  testing::Program ended({"--version"});
+  ended.wait();
+  const fs::path left = root_ / ("a.json." + std::to_string(ended.pid()) + ".0.partial");
+  write_file(left, "half");
+  run(0);
+  EXPECT_FALSE(fs::exists(left));
+}
+
+TEST_F(BatchSkip, AStrangersFilesInTheMomentsFolderStay) {
+  const fs::path cache = root_ / ".batch.json.moments";
+  fs::create_directory(cache);
+  write_file(cache / "mine.safetensors", "1");
+  write_file(cache / (std::string(32, 'a') + ".txt"), "2");
+  const auto before = snapshot(cache);
+  run(0);
+  EXPECT_TRUE(snapshot(cache) == before);
+}
+
+TEST_F(BatchSkip, TwoBatchesDoNotShareAFolder) {
+  const fs::path cache = root_ / "cache";
+  fs::create_directory(cache);
+  const FileDescriptor lock(::open(cache.c_str(), O_RDONLY | O_DIRECTORY));
+  ASSERT_EQ(::flock(lock.get(), LOCK_EX), 0);
+  fs::remove_all(clean("a"));
+  EXPECT_EQ(statuses(run(4, {"--cache", cache})), (Words{"failed", "skipped"}));
+  EXPECT_NE(errors_.find("another batch is using it"), std::string::npos) << errors_;
 }
 
 TEST_F(BatchSkip, LeftoversBesideWhatIsDoneAreRemoved) {
@@ -139,8 +168,14 @@ TEST_F(BatchSkip, LeftoversBesideWhatIsDoneAreRemoved) {
   write_file(root_ / ".clean_a.partial/old", "old");
   // As one killed while it moved the old output away by plain renames.
   fs::rename(clean("b"), root_ / ".clean_b.old.partial");
+  // And moments that were wanted once.
+  const fs::path cache = root_ / ".batch.json.moments";
+  fs::create_directory(cache);
+  write_file(cache / (std::string(32, 'a') + ".safetensors"), "");
+  write_file(cache / (std::string(32, 'b') + ".safetensors.1.0.partial"), "");
   const testing::RunResult result = testing::run_program(batch());
   EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_FALSE(fs::exists(cache));
   EXPECT_NE(result.err.find("job a: removing what a killed run left: "), std::string::npos)
       << result.err;
   EXPECT_FALSE(fs::exists(root_ / ".clean_a.partial"));

@@ -53,7 +53,8 @@ TEST_F(Batch, MomentsAreSharedByJobsOfTheSameTexts) {
 }
 
 TEST_F(Batch, TextsReadInAnotherWayAreNotShared) {
-  const std::vector<json> ways = {{{"max-length", 15}},
+  const std::vector<json> ways = {json::object(),
+                                  {{"max-length", 15}},
                                   {{"max-length", 15}, {"long-texts", "split"}},
                                   {{"max-tokens", 50}},
                                   {{"token-cap", 2}},
@@ -114,10 +115,16 @@ TEST_F(Batch, KeptMomentsAreUsedAgainOnlyWhereNothingChanged) {
   run(0, keep);
   EXPECT_TRUE(read_file(file) == first.begin()->second);
 
+  const std::string texts = read_file(retain());
+  write_file(retain(), texts.substr(0, texts.find('\n') + 1));
+  run(0, keep);
+  EXPECT_EQ(cached().size(), 3U);
+  write_file(retain(), texts);
+
   // Without --keep-moments only those that these jobs need go.
   write_manifest(jobs, {{"strength", 3}});
   run(0, {"--cache", root_ / "cache", "--overwrite"});
-  EXPECT_EQ(cached().size(), 1U);
+  EXPECT_EQ(cached().size(), 2U);
   EXPECT_FALSE(fs::exists(file));
 }
 
