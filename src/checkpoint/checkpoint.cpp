@@ -138,11 +138,11 @@ Checkpoint Checkpoint::open(const fs::path& path) {
 }
 
 Checkpoint Checkpoint::compute(const fs::path& path, std::unique_ptr<TensorFile> tensors,
-                               std::vector<StoredTensor> stored) {
+                               std::vector<fs::path> files) {
   Checkpoint checkpoint;
   checkpoint.path_ = path;
   checkpoint.add_shard(std::move(tensors));
-  checkpoint.identifying_ = std::move(stored);
+  checkpoint.files_ = std::move(files);
   SAGESAN_ASSERT(checkpoint.is_computed());
   return checkpoint;
 }
@@ -158,10 +158,6 @@ std::vector<StoredTensor> Checkpoint::tensors() const {
     for (const TensorInfo& tensor : shard->tensors()) result.push_back({shard.get(), &tensor});
   }
   return result;
-}
-
-std::vector<StoredTensor> Checkpoint::identifying_tensors() const {
-  return is_computed() ? identifying_ : tensors();
 }
 
 uint64_t total_bytes(const std::vector<StoredTensor>& tensors) {

@@ -148,7 +148,9 @@ bool same_layout(const OutputShard& shard, const TensorFile& file) {
 }  // namespace
 
 std::string_view output_format_name(OutputFormat format) {
-  return format == OutputFormat::kFull ? "full" : "delta";
+  return format == OutputFormat::kFull    ? "full"
+         : format == OutputFormat::kDelta ? "delta"
+                                          : "adapter";
 }
 
 std::string_view output_dtype_name(const std::optional<DType>& dtype) {
@@ -167,6 +169,7 @@ uint64_t OutputLayout::bytes() const {
 OutputLayout layout_output(const Checkpoint& base, const Checkpoint& unlearned,
                            const UpdateVector& updates, const OutputOptions& options) {
   const Layout layout(updates, options);
+  if (options.format == OutputFormat::kAdapter) return {};
   if (options.format == OutputFormat::kDelta) {
     OutputLayout result{.shards = layout.as_delta(unlearned)};
     if (options.shard_bytes > 0) result.shards = split(result.shards, options.shard_bytes, "delta");

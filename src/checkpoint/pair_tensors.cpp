@@ -208,14 +208,18 @@ class Pairing {
   }
 
   void add_rest_of_base() {
+    bool whole = !unlearned_.is_computed();
     for (const StoredTensor& tensor : base_.tensors()) {
       if (names_.contains(tensor.info->name)) continue;
-      if (is_head(tensor)) {
-        if (!hints_.untied) result_.tied_copies.push_back(tensor);
-      } else if (!is_buffer(tensor.info->name)) {
-        result_.only_base.push_back(tensor);
+      if (is_head(tensor) && names_.contains(hints_.embedding)) {
+        result_.tied_copies.push_back(tensor);
+        continue;
       }
+      result_.only_base.push_back(tensor);
+      whole = whole && is_buffer(tensor.info->name);
     }
+    // A model is whole without buffers; where it is not, the base's go with what it lacks.
+    if (whole) result_.only_base.clear();
   }
 
   void make_arranged() {

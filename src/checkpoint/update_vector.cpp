@@ -73,7 +73,8 @@ class Identities {
 
   /// Reads what nobody compared.
   std::string finish(const std::function<void(uint64_t bytes)>& advance) {
-    for (const StoredTensor& tensor : checkpoint_.identifying_tensors()) {
+    if (checkpoint_.is_computed()) return hash_files();
+    for (const StoredTensor& tensor : checkpoint_.tensors()) {
       const auto [place, fresh] = hashers_.emplace(tensor.info->name, start_identity(*tensor.info));
       if (!fresh) continue;
       for (uint64_t start = 0; start < tensor.info->bytes; start += kBlock) {
@@ -90,6 +91,12 @@ class Identities {
   }
 
  private:
+  std::string hash_files() const {
+    Hasher hasher;
+    for (const std::filesystem::path& file : checkpoint_.files()) hasher.add_text(hash_file(file));
+    return hasher.hex();
+  }
+
   const Checkpoint& checkpoint_;
   std::vector<std::byte>& block_;
   std::map<std::string, Hasher> hashers_;
@@ -105,8 +112,9 @@ UpdateVector compare(const Checkpoint& base, const Checkpoint& unlearned, const 
   Identities base_identities(base, before);
   Identities unlearned_identities(unlearned, after);
   double done = 0;
-  const auto total = static_cast<double>(total_bytes(base.identifying_tensors()) +
-                                         total_bytes(unlearned.identifying_tensors()));
+  const auto total =
+      static_cast<double>(total_bytes(base.tensors()) +
+                          (unlearned.is_computed() ? 0 : total_bytes(unlearned.tensors())));
   const auto advance = [&](uint64_t bytes) {
     done += static_cast<double>(bytes);
     if (progress) progress("compare", std::min(done, total), total);
@@ -142,7 +150,7 @@ UpdateVector compare(const Checkpoint& base, const Checkpoint& unlearned, const 
 std::string checkpoint_identity(const Checkpoint& checkpoint, const Progress& progress) {
   std::vector<std::byte> block(kBlock);
   double done = 0;
-  const auto total = static_cast<double>(total_bytes(checkpoint.identifying_tensors()));
+  const auto total = static_cast<double>(total_bytes(checkpoint.tensors()));
   return Identities(checkpoint, block).finish([&](uint64_t bytes) {
     done += static_cast<double>(bytes);
     if (progress) progress("identify", done, total);

@@ -144,9 +144,11 @@ std::vector<std::string> split_list(const std::string& option, const std::string
 
 void add_pair_options(CLI::App& command, std::string& base, std::string& unlearned) {
   command.add_option("--base", base, "checkpoint before unlearning")->required()->type_name("DIR");
-  command.add_option("--unlearned", unlearned, "checkpoint after unlearning")
+  command
+      .add_option("--unlearned", unlearned,
+                  "checkpoint after unlearning: a directory, a weights file or a PEFT adapter")
       ->required()
-      ->type_name("DIR");
+      ->type_name("FILE");
 }
 
 void add_text_options(CLI::App& command, Common& common, RenderingWords& rendering,

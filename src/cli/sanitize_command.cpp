@@ -14,7 +14,7 @@ namespace {
 /// The options as typed; numbers are parsed by us.
 struct Words {
   std::string base, unlearned, out, moments;
-  std::vector<std::string> retain, include, exclude;
+  std::vector<std::string> retain, include, exclude, adapters;
   std::string method = "sage", strength = "1", target_bias, carrier_gain = "1", energy = "0.95";
   std::string share = "0.1";
   std::string other = "shrink", activations = "base", token_cap = "0";
@@ -55,6 +55,8 @@ SanitizeOptions parse(const Words& words, const Given& given) {
                           .out = parse_path("--out", words.out)};
   if (!given("--retain") && !given("--moments"))
     throw UsageError("--retain is required (or --moments; see --help)");
+  for (const std::string& directory : words.adapters)
+    options.adapters.push_back(parse_path("--add-adapter", directory));
   for (const std::string& file : words.retain)
     options.retain.push_back(parse_path("--retain", file));
   if (given("--moments")) options.moments = parse_path("--moments", words.moments);
@@ -91,9 +93,9 @@ SanitizeOptions parse(const Words& words, const Given& given) {
   options.rendering = parse_rendering(words.rendering);
   options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
   options.max_tokens = parse_integer("--max-tokens", words.max_tokens, 0, kMost);
-  options.output.format =
-      parse_choice("--out-format", words.out_format, {OutputFormat::kFull, OutputFormat::kDelta},
-                   output_format_name);
+  options.output.format = parse_choice(
+      "--out-format", words.out_format,
+      {OutputFormat::kFull, OutputFormat::kDelta, OutputFormat::kAdapter}, output_format_name);
   options.output.dtype = parse_choice<std::optional<DType>>(
       "--dtype", words.dtype, {std::nullopt, DType::kBF16, DType::kF16, DType::kF32},
       output_dtype_name);
@@ -109,8 +111,8 @@ SanitizeOptions parse(const Words& words, const Given& given) {
 void print_plan(const SanitizeResult& result, const SanitizeOptions& options) {
   const SanitizeReport& report = result.report;
   std::cout << fmt::format("would sanitize {} of {} changed tensors ({} in all) of a {} model\n",
-                           report.summary().solved, report.changed(), report.tensors_total,
-                           report.family);
+                           report.summary().solved, report.changed(),
+                           report.tensors_total + report.tensors_from_base, report.family);
   if (!options.moments.empty()) {
     std::cout << fmt::format("would use the moments of {} sites over {} tokens in {}\n",
                              report.sites.size(), report.tokens,
@@ -166,6 +168,9 @@ std::function<SanitizeOptions()> add_sanitize_options(CLI::App& options, Common&
   CLI::App* command = &options;
   auto words = std::make_shared<Words>();
   add_pair_options(*command, words->base, words->unlearned);
+  add_list(*command, "--add-adapter", words->adapters,
+           "a further PEFT adapter, summed with the one given as --unlearned; repeatable")
+      ->type_name("DIR");
   add_list(*command, "--retain", words->retain,
            "texts that the model should keep (JSONL, JSON or plain text); repeatable")
       ->type_name("FILE");
@@ -228,9 +233,11 @@ std::function<SanitizeOptions()> add_sanitize_options(CLI::App& options, Common&
   add_token_cap(*command, words->token_cap);
   add_machine_options(*command, words->device, common);
   command
-      ->add_option("--out-format", words->out_format,
-                   "full: every tensor; delta: only those that differ from the base")
-      ->type_name("full|delta")
+      ->add_option(
+          "--out-format", words->out_format,
+          "full: every tensor; delta: only those that differ from the base; adapter: as the "
+          "unlearned one, of the same rank")
+      ->type_name("full|delta|adapter")
       ->capture_default_str();
   command
       ->add_option("--dtype", words->dtype, "of the weights written; keep: as the unlearned ones")

@@ -5,6 +5,7 @@
 #include "sagesan/jobs/preflight.h"
 #include "sagesan/model/parameters.h"
 #include "sagesan/sanitize/rules.h"
+#include "unlearned_model.h"
 
 namespace sagesan {
 namespace {
@@ -25,19 +26,19 @@ ModelMap known_model(const Checkpoint& checkpoint) {
 InspectResult inspect(const std::filesystem::path& base_directory,
                       const std::filesystem::path& unlearned_directory, const Progress& progress) {
   Checkpoint base;
-  Checkpoint unlearned;
+  UnlearnedModel source;
   ModelMap model;
   Preflight preflight;
   const bool opened = preflight.check([&] { base = Checkpoint::open(base_directory); });
-  if (preflight.check([&] { unlearned = Checkpoint::open(unlearned_directory); }) && opened) {
+  if (opened && preflight.check([&] { source = open_unlearned(unlearned_directory, base); })) {
     model = known_model(base);
-    preflight.check([&] { pair_tensors(base, unlearned, pair_hints(model)); });
+    preflight.check([&] { pair_tensors(base, source.checkpoint, pair_hints(model)); });
   }
   preflight.finish();
 
   InspectResult result;
   result.architecture = model.architecture;
-  const UpdateVector updates = compare(base, unlearned, progress, pair_hints(model));
+  const UpdateVector updates = compare(base, source.checkpoint, progress, pair_hints(model));
   result.base_identity = updates.base_identity;
   result.unlearned_identity = updates.unlearned_identity;
   result.tensors_total = static_cast<int64_t>(updates.updates.size());

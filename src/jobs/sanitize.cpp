@@ -10,6 +10,7 @@
 #include "sagesan/activations/runner.h"
 #include "sagesan/checkpoint/companion_files.h"
 #include "sagesan/checkpoint/writer.h"
+#include "sagesan/report/model_card.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/output_directory.h"
 #include "sanitize_inputs.h"
@@ -44,12 +45,33 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
   return report;
 }
 
+/// Some methods keep more than an adapter: a projection applied at run time, say.
+void give_notice_of_other_weights(const Adapter& adapter, const Notice& notice) {
+  std::vector<std::string> others;
+  for (const auto& entry : std::filesystem::directory_iterator(adapter.directory())) {
+    const std::string ending = entry.path().extension().string();
+    const bool weights = ending == ".safetensors" || ending == ".bin" || ending == ".pt" ||
+                         ending == ".pth" || ending == ".npy";
+    if (weights && entry.path().filename() != adapter.file().path().filename())
+      others.push_back(entry.path().string());
+  }
+  std::sort(others.begin(), others.end());
+  for (const std::string& other : others)
+    notice(printable(other) + " is no part of the adapter: left alone, and not in the output");
+}
+
 void give_pair_notices(const SanitizeInputs& inputs, const UpdateVector& updates,
                        const Notice& notice) {
-  if (!updates.only_base.empty() && !inputs.unlearned.is_computed()) {
+  if (!updates.only_base.empty() && !inputs.unlearned.checkpoint.is_computed()) {
     notice(fmt::format("{} holds {} of {} tensors; the others are the base's",
-                       printable(inputs.unlearned.path().string()), updates.updates.size(),
-                       updates.updates.size() + updates.only_base.size()));
+                       printable(inputs.unlearned.checkpoint.path().string()),
+                       updates.updates.size(), updates.updates.size() + updates.only_base.size()));
+  }
+  if (inputs.unlearned.adapters) {
+    for (const Adapter& adapter : *inputs.unlearned.adapters) {
+      for (const std::string& line : adapter.configuration().notices) notice(line);
+      give_notice_of_other_weights(adapter, notice);
+    }
   }
   for (const Update& update : updates.updates) {
     if (!update.grown) continue;
@@ -163,7 +185,8 @@ void give_expert_notice(const SanitizeRun& run, const Notice& notice) {
 SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress,
                         const Notice& notice) {
   const SanitizeInputs inputs = open_sanitize_inputs(options);
-  const UpdateVector updates = compare(inputs.base, inputs.unlearned, progress, inputs.hints);
+  const UpdateVector updates =
+      compare(inputs.base, inputs.unlearned.checkpoint, progress, inputs.hints);
   if (updates.changed_count() == 0) {
     throw InputError(options.unlearned.string(),
                      "the checkpoints are identical: nothing to sanitize");
@@ -171,7 +194,8 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
   const Plan plan = make_plan(updates, inputs.map, options.method, options.other,
                               NameFilter(options.include, options.exclude));
   check_plan(options, inputs, updates, plan);
-  const OutputLayout layout = layout_output(inputs.base, inputs.unlearned, updates, options.output);
+  const OutputLayout layout =
+      layout_output(inputs.base, inputs.unlearned.checkpoint, updates, options.output);
   SanitizeResult result{start_report(options, inputs, updates, plan), layout.bytes()};
   give_template_notice(options.rendering, inputs.chat, notice);
   give_pair_notices(inputs, updates, notice);
@@ -183,11 +207,18 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
 
   OutputDirectory output(options.out, options.overwrite, notice);
   CheckpointWriter writer(layout, output.path());
-  SanitizeRun run(options, inputs, updates, plan, writer, progress);
+  std::optional<AdapterOutput> adapter;
+  if (options.output.format == OutputFormat::kAdapter)
+    adapter.emplace(*inputs.unlearned.merged, inputs.unlearned.adapters->front());
+  SanitizeRun run(options, inputs, updates, plan, writer, adapter ? &*adapter : nullptr, progress);
   run.run();
   writer.finish();
-  copy_companion_files(options.unlearned, options.base, output.path(),
-                       config_changes(options, inputs, updates));
+  if (adapter) {
+    adapter->write(output.path());
+  } else {
+    copy_companion_files(options.unlearned, options.base, output.path(),
+                         config_changes(options, inputs, updates));
+  }
   result.report.sites = std::move(run.sites);
   for (const PlannedTensor& tensor : plan.tensors) {
     result.report.tensors.push_back(std::move(run.tensors.at(tensor.name())));
@@ -196,6 +227,7 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
   give_expert_notice(run, notice);
   const std::string text = result.report.to_json().dump(1) + "\n";
   write_text_file(output.path() / kReportName, text);
+  write_text_file(output.path() / "README.md", model_card(result.report));
   output.commit();
   if (!options.report.empty()) replace_text_file(options.report, text);
   return result;

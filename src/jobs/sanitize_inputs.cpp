@@ -50,6 +50,7 @@ std::vector<std::filesystem::path> all_inputs(const SanitizeOptions& options) {
   std::vector<std::filesystem::path> inputs = options.retain;
   inputs.push_back(options.base);
   inputs.push_back(options.unlearned);
+  inputs.insert(inputs.end(), options.adapters.begin(), options.adapters.end());
   if (!options.moments.empty()) inputs.push_back(options.moments);
   return inputs;
 }
@@ -80,10 +81,14 @@ void check_space(const SanitizeOptions& options, uint64_t bytes) {
 
 /// Pairs the tensors and checks what depends on the pair.
 void check_pair(const SanitizeOptions& options, const SanitizeInputs& inputs) {
-  const UpdateVector updates = pair_tensors(inputs.base, inputs.unlearned, inputs.hints);
+  const UpdateVector updates = pair_tensors(inputs.base, inputs.unlearned.checkpoint, inputs.hints);
   check_tied_heads(inputs, updates);
-  check_space(options,
-              layout_output(inputs.base, inputs.unlearned, updates, options.output).bytes());
+  check_saved_embedding(inputs.unlearned, inputs.map.tied_embedding);
+  if (options.output.format == OutputFormat::kAdapter)
+    check_adapter_output(options, inputs.unlearned, inputs.map.tied_embedding);
+  check_space(
+      options,
+      layout_output(inputs.base, inputs.unlearned.checkpoint, updates, options.output).bytes());
 }
 
 void read_retain(const SanitizeOptions& options, bool model_known, Preflight& preflight,
@@ -112,8 +117,11 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
   preflight.check([&] { inputs.device = parse_device(options.device); });
   preflight.check([&] { const NameFilter valid(options.include, options.exclude); });
   const bool base = preflight.check([&] { inputs.base = Checkpoint::open(options.base); });
-  const bool unlearned =
-      preflight.check([&] { inputs.unlearned = Checkpoint::open(options.unlearned); });
+  // Adapters say nothing without their base.
+  const bool adapters = Adapter::is_adapter(options.unlearned);
+  const bool unlearned = (base || !adapters) && preflight.check([&] {
+    inputs.unlearned = open_unlearned(options.unlearned, inputs.base, options.adapters);
+  });
   if (!options.moments.empty())
     preflight.check([&] { inputs.moments = std::make_unique<MomentsFile>(options.moments); });
   const bool described = inputs.moments && !inputs.moments->origin().model.empty();
@@ -133,7 +141,13 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
     known = preflight.check([&] {
       read_unlearned_model(options, inputs);
       settle_tied_head(options, inputs);
-      if (options.unlearned_activations) match_parameters(inputs.unlearned_model, inputs.unlearned);
+      if (!options.unlearned_activations) return;
+      if (inputs.unlearned.merged != nullptr) {
+        throw InputError(
+            options.unlearned.string(),
+            "--activations unlearned needs a whole checkpoint: merge the adapter first");
+      }
+      match_parameters(inputs.unlearned_model, inputs.unlearned.checkpoint);
     });
   }
   if (base && unlearned && known) preflight.check([&] { check_pair(options, inputs); });

@@ -5,12 +5,14 @@
 #include "sagesan/activations/moments_file.h"
 #include "sagesan/jobs/sanitize.h"
 #include "sagesan/jobs/token_data.h"
+#include "unlearned_model.h"
 
 namespace sagesan {
 
 /// Everything that `sanitize` reads, opened and checked.
 struct SanitizeInputs {
-  Checkpoint base, unlearned;
+  Checkpoint base;
+  UnlearnedModel unlearned;
   ModelMap map;              ///< of the unlearned model, by the base's names
   PairHints hints;           ///< of the pair
   ModelConfiguration model;  ///< as `unlearned_model`, empty where the moments file describes it

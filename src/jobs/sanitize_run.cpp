@@ -87,12 +87,13 @@ void copy_values(const StoredTensor& tensor, CheckpointWriter& writer) {
 
 SanitizeRun::SanitizeRun(const SanitizeOptions& options, const SanitizeInputs& inputs,
                          const UpdateVector& updates, const Plan& plan, CheckpointWriter& writer,
-                         const Progress& progress)
+                         AdapterOutput* adapter, const Progress& progress)
     : options_(options),
       inputs_(inputs),
       updates_(updates),
       plan_(plan),
       writer_(writer),
+      adapter_(adapter),
       progress_(progress) {
   for (const PlannedTensor& tensor : plan.tensors) {
     if (tensor.treatment != Treatment::kSolve || tensor.parameter->kind == ParameterKind::kBias)
@@ -125,6 +126,25 @@ TensorSink SanitizeRun::sink(const Update& update) {
   };
 }
 
+SolveFigures SanitizeRun::apply(const PlannedTensor& tensor, const Rule& rule,
+                                const ApplyOptions& options) {
+  const Update& update = *tensor.update;
+  if (adapter_ == nullptr) return apply_rule(update, rule, options, sink(update));
+  if (!adapter_->wants_values(tensor)) {
+    SolveFigures figures = apply_rule(update, rule, options, nullptr);
+    adapter_->add(tensor, rule, options.filter, Tensor());
+    return figures;
+  }
+  const TensorInfo& info = *update.unlearned.info;
+  const Tensor values = at::empty({info.elements()}, scalar_type(info.dtype));
+  const auto collect = [&](uint64_t start, const Tensor& block) {
+    values.narrow(0, static_cast<int64_t>(start), block.numel()).copy_(block.reshape({-1}));
+  };
+  SolveFigures figures = apply_rule(update, rule, options, collect);
+  adapter_->add(tensor, rule, options.filter, values);
+  return figures;
+}
+
 ApplyOptions SanitizeRun::apply_options(const PlannedTensor& tensor) const {
   ApplyOptions options{.device = inputs_.device, .dtype = writer_.dtype(tensor.update->unlearned)};
   if (!tensor.parameter) return options;
@@ -138,7 +158,8 @@ TensorReport SanitizeRun::start_report(const PlannedTensor& tensor) const {
           .kind = std::string(tensor.parameter ? parameter_kind_name(tensor.parameter->kind)
                                                : "unknown"),
           .treatment = std::string(treatment_name(tensor.treatment)),
-          .dtype = std::string(dtype_name(writer_.dtype(tensor.update->unlearned).value())),
+          .dtype = std::string(
+              dtype_name(writer_.dtype(tensor.update->unlearned).value_or(tensor.update->dtype()))),
           .shape = tensor.shape(),
           .expert = tensor.expert};
 }
@@ -166,7 +187,8 @@ void SanitizeRun::keep(const PlannedTensor& tensor) {
   if (!tensor.expert) options.view = {};
   SolveFigures figures;
   if (computable)
-    figures = apply_rule(update, keep_rule(), options, whole ? nullptr : sink(update));
+    figures = apply_rule(update, keep_rule(), options,
+                         whole || adapter_ != nullptr ? nullptr : sink(update));
   finish(tensor, std::move(report), figures);
 }
 
@@ -180,7 +202,7 @@ void SanitizeRun::roll_back(const PlannedTensor& tensor) {
     figures = apply_rule(update, keep_rule(), options, nullptr);
     figures.squared_norm_after = 0;
   } else {
-    figures = apply_rule(update, base_rule(), options, sink(update));
+    figures = apply(tensor, base_rule(), options);
   }
   finish(tensor, start_report(tensor), figures);
 }
@@ -199,14 +221,13 @@ Filter SanitizeRun::choose_filter(const PlannedTensor& tensor, const Rule& rule)
 }
 
 void SanitizeRun::solve(const PlannedTensor& tensor, Rule rule, const Subspace* subspace) {
-  const Update& update = *tensor.update;
   if (options_.method == Method::kScale) rule = uniform_rule(std::move(rule));
   const Filter filter = choose_filter(tensor, rule);
   ApplyOptions options = apply_options(tensor);
   options.filter = filter;
   options.measure_survival = tensor.parameter->kind == ParameterKind::kLinear;
   options.measure_rounding = options_.target_bias.has_value();
-  const SolveFigures figures = apply_rule(update, rule, options, sink(update));
+  const SolveFigures figures = apply(tensor, rule, options);
   TensorReport report = start_report(tensor);
   if (tensor.parameter->kind != ParameterKind::kBias) report.site = tensor.site().name();
   if (std::isfinite(filter.strength)) report.strength = filter.strength;
@@ -225,13 +246,9 @@ void SanitizeRun::solve(const PlannedTensor& tensor, Rule rule, const Subspace* 
 }
 
 void SanitizeRun::roll_back_channels(const PlannedTensor& tensor, const Channels& channels) {
-  const Update& update = *tensor.update;
   const Rollback rollback =
-      choose_rollback(update, channels, options_.share, tensor.view(), inputs_.device);
-  const SolveFigures figures = apply_rule(
-      update, rollback.rule,
-      {.view = tensor.view(), .device = inputs_.device, .base_offset = tensor.parameter->offset},
-      sink(update));
+      choose_rollback(*tensor.update, channels, options_.share, tensor.view(), inputs_.device);
+  const SolveFigures figures = apply(tensor, rollback.rule, apply_options(tensor));
   TensorReport report = start_report(tensor);
   report.site = tensor.site().name();
   report.channels_rolled_back = rollback.channels;
@@ -366,8 +383,8 @@ void SanitizeRun::run() {
   const bool unlearned = options_.unlearned_activations;
   const auto entering = [&](int64_t) { show_progress(); };
   observe(unlearned ? inputs_.unlearned_model : inputs_.model,
-          unlearned ? inputs_.unlearned : inputs_.base, inputs_.device, inputs_.retain.batch,
-          {.sites = plan_.sites, .token_cap = options_.token_cap}, entering,
+          unlearned ? inputs_.unlearned.checkpoint : inputs_.base, inputs_.device,
+          inputs_.retain.batch, {.sites = plan_.sites, .token_cap = options_.token_cap}, entering,
           [this](const Site& site, const SiteMoment& moment, double reference_trace) {
             solve_with(site, moment, reference_trace);
           });

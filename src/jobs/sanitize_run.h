@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "adapter_output.h"
 #include "sagesan/activations/moments.h"
 #include "sagesan/checkpoint/writer.h"
 #include "sagesan/sanitize/plan.h"
@@ -20,10 +21,10 @@ namespace sagesan {
 /// The long part of one run: takes moments as they come and solves what depends on them.
 class SanitizeRun {
  public:
-  /// All of them must outlive the run.
+  /// All of them must outlive the run; `adapter` takes what `writer` does not, or is null.
   SanitizeRun(const SanitizeOptions& options, const SanitizeInputs& inputs,
               const UpdateVector& updates, const Plan& plan, CheckpointWriter& writer,
-              const Progress& progress);
+              AdapterOutput* adapter, const Progress& progress);
 
   /// Writes every tensor and fills `tensors` and `sites`.
   void run();
@@ -52,6 +53,8 @@ class SanitizeRun {
   void roll_back(const PlannedTensor& tensor);
   TensorReport start_report(const PlannedTensor& tensor) const;
   TensorSink sink(const Update& update);
+  /// Applies a rule, and hands the result to the output.
+  SolveFigures apply(const PlannedTensor& tensor, const Rule& rule, const ApplyOptions& options);
   /// How the rule of a tensor is applied, before its filter is known.
   ApplyOptions apply_options(const PlannedTensor& tensor) const;
 
@@ -60,6 +63,7 @@ class SanitizeRun {
   const UpdateVector& updates_;
   const Plan& plan_;
   CheckpointWriter& writer_;
+  AdapterOutput* adapter_;  ///< or null
   const Progress& progress_;
   /// Those to be solved by the site whose moment they wait for; biases need none.
   std::map<Site, std::vector<const PlannedTensor*>> readers_;

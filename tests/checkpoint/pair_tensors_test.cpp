@@ -112,6 +112,22 @@ TEST_F(PairTensors, BuffersAreNoParameters) {
   EXPECT_TRUE(updates.only_base.empty());
 }
 
+TEST_F(PairTensors, BuffersAndTiedHeadsOfABaseThatLendsItsRest) {
+  const PairHints tied{.embedding = "embed.weight", .head = "head.weight"};
+  const Checkpoint base =
+      write("base", {count("a", {2}), count("b", {2}), count("embed.weight", {2, 2}),
+                     count("head.weight", {2, 2}), count("h.0.attn.masked_bias", {1})});
+  const Checkpoint unlearned = write("unlearned", {count("a", {2}, 1)});
+  UpdateVector updates = pair_tensors(base, unlearned, tied);
+  EXPECT_EQ(names(updates.only_base),
+            (Names{"b", "embed.weight", "head.weight", "h.0.attn.masked_bias"}));
+  EXPECT_TRUE(updates.tied_copies.empty());
+  const Checkpoint more = write("more", {count("embed.weight", {2, 2}, 1)});
+  updates = pair_tensors(base, more, tied);
+  EXPECT_EQ(names(updates.only_base), (Names{"a", "b", "h.0.attn.masked_bias"}));
+  EXPECT_EQ(names(updates.tied_copies), Names{"head.weight"});
+}
+
 TEST_F(PairTensors, NewTokensHaveNoBase) {
   const Checkpoint base = write("base", {count("embed", {3, 2})});
   const Checkpoint unlearned = write("unlearned", {count("embed", {5, 2})});

@@ -36,9 +36,9 @@ TEST_F(Cli, SanitizeWritesACompleteCheckpoint) {
   const auto inputs = std::pair(snapshot(base()), snapshot(unlearned()));
   const std::string printed = succeed(sanitize());
   EXPECT_NE(printed.find("written to " + out().string()), std::string::npos) << printed;
-  EXPECT_EQ(names(out()),
-            (std::set<std::string>{"config.json", "generation_config.json", "model.safetensors",
-                                   "sagesan_report.json", "tokenizer_config.json"}));
+  EXPECT_EQ(names(out()), (std::set<std::string>{"README.md", "config.json",
+                                                 "generation_config.json", "model.safetensors",
+                                                 "sagesan_report.json", "tokenizer_config.json"}));
   EXPECT_EQ(read_file(out() / "config.json"), read_file(unlearned() / "config.json"));
   const std::string weights = read_file(out() / "model.safetensors");
   const std::string before = read_file(unlearned() / "model.safetensors");
@@ -74,7 +74,7 @@ TEST_F(Cli, ShardedBf16TiedModelKeepsItsLayout) {
   make_pair(model);
   succeed(sanitize());
   EXPECT_EQ(names(out()),
-            (std::set<std::string>{"config.json", "model-00001-of-00002.safetensors",
+            (std::set<std::string>{"README.md", "config.json", "model-00001-of-00002.safetensors",
                                    "model-00002-of-00002.safetensors",
                                    "model.safetensors.index.json", "sagesan_report.json"}));
   EXPECT_EQ(read_file(out() / "model.safetensors.index.json"),
@@ -138,8 +138,8 @@ TEST_F(Cli, OverwriteReplaces) {
   const auto first = snapshot(out());
   write_file(out() / "stale.txt", "");
   succeed(sanitize({"-q", "--overwrite", "--strength", "5"}));
-  EXPECT_EQ(names(out()),
-            (std::set<std::string>{"config.json", "model.safetensors", "sagesan_report.json"}));
+  EXPECT_EQ(names(out()), (std::set<std::string>{"README.md", "config.json", "model.safetensors",
+                                                 "sagesan_report.json"}));
   EXPECT_TRUE(snapshot(out()) != first);
   EXPECT_EQ(names(root_.path()).count(".out.partial"), 0U);
 }
@@ -161,8 +161,8 @@ TEST_F(Cli, LeftoverOfAKilledRunIsRemovedWithANotice) {
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_EQ(run.err, "sagesan: warning: removing what a killed run left: " +
                          (root_ / ".out.partial").string() + "\n");
-  EXPECT_EQ(names(out()),
-            (std::set<std::string>{"config.json", "model.safetensors", "sagesan_report.json"}));
+  EXPECT_EQ(names(out()), (std::set<std::string>{"README.md", "config.json", "model.safetensors",
+                                                 "sagesan_report.json"}));
 }
 
 TEST_F(Cli, InspectPrintsJsonAlone) {

@@ -100,7 +100,7 @@ TEST_F(Completion, BashOffersEveryOption) {
     Words offered = bash({subcommand, "--"});
     EXPECT_EQ(offered, long_options(subcommand)) << subcommand;
   }
-  EXPECT_EQ(bash({"sanitize", "--dry-run", "--ou"}), Words{"--out"});
+  EXPECT_EQ(bash({"sanitize", "--dry-run", "--ou"}), (Words{"--out", "--out-format"}));
 }
 
 TEST_F(Completion, BashOffersValues) {

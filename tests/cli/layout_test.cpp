@@ -104,6 +104,39 @@ TEST_F(LayoutTest, PartOfAShardedModelTakesTheBasesFiles) {
     EXPECT_EQ(result.at(name), after.contains(name) ? after.at(name) : values) << name;
 }
 
+TEST_F(LayoutTest, PartOfATiedModelThatStoresItsHead) {
+  model_.tied = true;
+  TinyWeights weights = base_weights(model_);
+  TinyTensor head = tensor_named(weights, "model.embed_tokens.weight");
+  head.name = "lm_head.weight";
+  weights.push_back(head);
+  weights.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", {4}, {1, 2, 3, 4}});
+  write_checkpoint(base(), model_, weights);
+  write_file(retain(), tiny_records(5, 20, model_.vocabulary));
+  const TinyWeights unlearned_all = unlearned_weights(model_);
+  for (const bool with_embedding : {false, true}) {
+    const TinyWeights part = {unlearned_all[with_embedding ? 0 : 3]};
+    write_checkpoint(unlearned(), model_, part);
+    fs::remove_all(out());
+    run(sanitize(), {"holds 1 of"});
+    Weights result = read_weights(out() / "model.safetensors");
+    EXPECT_EQ(result.at("lm_head.weight"), result.at("model.embed_tokens.weight"));
+    const Weights before = read_weights(base() / "model.safetensors");
+    for (const auto& [name, values] : before) {
+      const bool changed = name == part[0].name || (with_embedding && name == "lm_head.weight");
+      EXPECT_EQ(result.at(name) != values, changed) << name;
+    }
+  }
+}
+
+TEST_F(LayoutTest, ActivationsOfAPart) {
+  make_pair();
+  TinyWeights part = unlearned_weights(model_);
+  part.resize(2);
+  write_checkpoint(unlearned(), model_, part);
+  refuse(sanitize({"--activations", "unlearned"}), 3, {"is missing, which config.json asks for"});
+}
+
 TEST_F(LayoutTest, WrappedNamesAreKept) {
   const Weights plain = sanitize_plainly();
   TinyWeights weights = unlearned_weights(model_);
@@ -268,6 +301,23 @@ TEST_F(LayoutTest, ShardsOfAnySize) {
   fs::remove_all(out());
   for (const char* wrong : {"0", "5 GB", "GB", "-1", "1.5GB", "5TB", ""})
     refuse(sanitize({"--shard-size", wrong}), 2, {"--shard-size"});
+}
+
+TEST_F(LayoutTest, ModelCardSaysWhatWasDone) {
+  make_pair();
+  run(sanitize({"--strength", "2", "--exclude", "zz|`b`"}));
+  const nlohmann::json report = json(out() / "sagesan_report.json");
+  const std::string card = read_file(out() / "README.md");
+  for (const std::string& line :
+       {std::string("| strength | 2 |"), std::string("| exclude | `zz__b_` |"),
+        std::string("| changed tensors | 21 of 21, "),
+        "| unlearned | `" + report["inputs"]["unlearned"]["identity"].get<std::string>() + "` |"})
+    EXPECT_NE(card.find(line), std::string::npos) << line << "\nis not in\n" << card;
+  EXPECT_EQ(card.find(root_.path().string()), std::string::npos);
+  const nlohmann::json& survival = report["summary"]["survival"];
+  EXPECT_NEAR(survival["stored"], 1, 1e-4);  // float32 holds nearly all of it
+  EXPECT_LT(survival["stored"], 1.0001);
+  EXPECT_GT(survival["int8"], survival["int4"]);
 }
 
 TEST_F(LayoutTest, DeltaIsTakenBackAsTheUnlearnedModel) {

@@ -28,9 +28,9 @@ class Checkpoint {
  public:
   /// Opens every shard and checks the headers against the index. Throws `InputError`.
   static Checkpoint open(const std::filesystem::path& path);
-  /// A checkpoint whose tensors are computed from those of `stored`, which identify it.
+  /// A checkpoint whose tensors are computed from `files`, whose bytes identify it.
   static Checkpoint compute(const std::filesystem::path& path, std::unique_ptr<TensorFile> tensors,
-                            std::vector<StoredTensor> stored);
+                            std::vector<std::filesystem::path> files);
 
   /// The directory, or the file.
   const std::filesystem::path& path() const { return path_; }
@@ -41,9 +41,9 @@ class Checkpoint {
   StoredTensor find(const std::string& name) const;
   /// By shard, then in the order of the bytes.
   std::vector<StoredTensor> tensors() const;
-  /// What the identity is of: mostly `tensors()`.
-  std::vector<StoredTensor> identifying_tensors() const;
-  bool is_computed() const { return !identifying_.empty(); }
+  /// Of a computed one.
+  const std::vector<std::filesystem::path>& files() const { return files_; }
+  bool is_computed() const { return !files_.empty(); }
 
  private:
   void add_shard(std::unique_ptr<TensorFile> shard);
@@ -52,7 +52,7 @@ class Checkpoint {
   std::filesystem::path path_, index_;
   std::vector<std::unique_ptr<TensorFile>> shards_;
   std::map<std::string, StoredTensor> by_name_;
-  std::vector<StoredTensor> identifying_;
+  std::vector<std::filesystem::path> files_;
 };
 
 /// Of their data.

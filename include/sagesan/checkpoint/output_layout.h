@@ -34,11 +34,12 @@ struct OutputLayout {
 };
 
 enum class OutputFormat {
-  kFull,   ///< every tensor
-  kDelta,  ///< the changed ones
+  kFull,     ///< every tensor
+  kDelta,    ///< the changed ones
+  kAdapter,  ///< none: what changed goes into the adapter that the update came from
 };
 
-/// "full", "delta".
+/// "full", "delta", "adapter".
 std::string_view output_format_name(OutputFormat format);
 /// "keep" where there is none, else "bf16", "f16", "f32".
 std::string_view output_dtype_name(const std::optional<DType>& dtype);

@@ -16,6 +16,7 @@ namespace sagesan {
 
 struct SanitizeOptions {
   std::filesystem::path base, unlearned, out;
+  std::vector<std::filesystem::path> adapters;  ///< summed with `unlearned`, itself an adapter
   std::vector<std::filesystem::path> retain;
   std::filesystem::path moments;  ///< collected ones instead of `retain`; empty: none
   Method method = Method::kSage;

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "sagesan/checkpoint/adapter.h"
+
+namespace sagesan {
+
+/// One factor of a low-rank update as it is stored: for each of `slabs` matrices (1, or the experts
+/// of a three-dimensional tensor) a factor `[rank, length]` whose columns run along the rows or the
+/// columns of the base's matrix.
+struct StoredFactor {
+  StoredTensor stored;
+  int64_t rank = 0;
+  int64_t experts = 1;       ///< whose factors `stored` holds
+  int64_t first_expert = 0;  ///< of the first slab
+  int64_t slabs = 1;
+  /// Of an A `[experts * rank, n]`, an expert's rows one after another; else of a B
+  /// `[n, rank * experts]`, where expert e has the columns e, e + experts, ... (peft:
+  /// tuners/lora/layer.py `ParamWrapper.get_delta_weight`).
+  bool is_a = true;
+  int64_t start = 0;  ///< where the `length` entries start in n
+  int64_t length = 0;
+};
+
+/// W += scale * rows^T columns for each slab of W: `[slabs, rows.length, columns.length]`.
+struct LowRankUpdate {
+  StoredFactor rows;     ///< along W's rows, the last but one dimension
+  StoredFactor columns;  ///< along W's columns
+  double scale = 0;
+  StoredTensor magnitude;  ///< DoRA's, of every output; empty for plain LoRA
+  /// DoRA: the norms are those of W's rows, else those of its columns.
+  bool norms_of_rows() const { return !rows.is_a; }
+  /// Base tensors whose update has the same stored A: the halves of a fused projection whose base
+  /// is stored apart. Empty but for those.
+  std::vector<std::string> shares_a_with;
+};
+
+/// What one adapter does to one tensor of the base.
+struct AdapterChange {
+  StoredTensor base;
+  StoredTensor whole;  ///< takes the base's place first, where there is one
+  std::optional<LowRankUpdate> low_rank;
+  StoredTensor bias;  ///< `lora_B.bias`, added `bias_scale` times
+  double bias_scale = 0;
+};
+
+/// Finds for every module and tensor of the adapter the base's tensors, by canonical name, in the
+/// base's order. A three-dimensional parameter that the base stores as single experts is dealt out
+/// to them (transformers: core_model_loading.py `MergeModulelist`, `Concatenate`). Copies of base
+/// tensors that are the base's own bytes change nothing and are left out.
+///
+/// Throws `InputError` that names adapter tensor and base directory for what the base lacks or has
+/// twice, both shapes where they do not fit, and for an orientation or an order of nested
+/// parameters that neither shapes nor the model's type decide; "routed at run time" for modules
+/// that are routed.
+std::vector<AdapterChange> match_adapter(const Adapter& adapter, const Checkpoint& base);
+
+}  // namespace sagesan

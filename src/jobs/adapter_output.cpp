@@ -1,0 +1,66 @@
+#include "adapter_output.h"
+
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+namespace {
+
+/// What is left of rows `m` of an update, or of the factor through which it reads its input.
+Tensor sanitize_rows(const Tensor& m, const Rule& rule, const Filter& filter) {
+  if (rule.goes_back) return m.masked_fill(rule.goes_back(m, 0), 0);
+  return (m - rule.removed(m, 0, filter.strength)) * filter.gain;
+}
+
+}  // namespace
+
+bool AdapterOutput::wants_values(const PlannedTensor& tensor) const {
+  return !merged_.changes(tensor.update->name).front().low_rank;
+}
+
+Tensor& AdapterOutput::changed(const StoredTensor& stored) {
+  const auto found = changed_.find(stored.info->name);
+  if (found != changed_.end()) return found->second;
+  return changed_.emplace(stored.info->name, load(stored)).first->second;
+}
+
+void AdapterOutput::add(const PlannedTensor& tensor, const Rule& rule, const Filter& filter,
+                        const Tensor& sanitized) {
+  for (const AdapterChange& change : merged_.changes(tensor.update->name)) {
+    if (change.low_rank) {
+      const LowRankUpdate& update = *change.low_rank;
+      const Parameter& parameter = *tensor.parameter;
+      const bool by_rows = parameter.transposed || parameter.kind == ParameterKind::kEmbedding;
+      const StoredFactor& factor = by_rows ? update.rows : update.columns;
+      Tensor values = load_factor(factor);  // [slabs, rank, length]
+      const int64_t slab = tensor.expert.value_or(0);
+      // An embedding's rows are its input; a linear module's factor is as its update, `[rank, in]`.
+      const bool rows_are_input = parameter.kind == ParameterKind::kEmbedding;
+      const Tensor part = values.select(0, slab);
+      const Tensor result = sanitize_rows(rows_are_input ? part.t() : part, rule, filter);
+      StoredFactor own = factor;
+      own.first_expert += slab;
+      own.slabs = 1;
+      put_factor(own, (rows_are_input ? result.t() : result).unsqueeze(0), changed(factor.stored));
+    } else if (change.whole) {
+      Tensor& whole = changed(change.whole);
+      whole.copy_(sanitized.view(whole.sizes()));
+    } else if (change.bias) {
+      Tensor& bias = changed(change.bias);
+      bias.copy_(sanitize_rows(load(change.bias).to(at::kDouble), rule, filter));
+    }
+  }
+}
+
+void AdapterOutput::write(const std::filesystem::path& directory) const {
+  std::map<std::string, std::span<const std::byte>> bytes;
+  for (const auto& [name, tensor] : changed_) {
+    if (!all_finite(tensor)) {
+      throw Error(ExitCode::kBadInput,
+                  "tensor " + quote(name) + ": the sanitized values are not finite");
+    }
+    bytes.emplace(name, tensor_bytes(tensor));
+  }
+  write_adapter(adapter_, directory, bytes);
+}
+
+}  // namespace sagesan

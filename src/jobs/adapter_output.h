@@ -1,0 +1,39 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "sagesan/adapters/merged_adapters.h"
+#include "sagesan/sanitize/plan.h"
+#include "sagesan/sanitize/rules.h"
+
+namespace sagesan {
+
+/// The sanitized update as the adapter that it came from: `(B A) F = B (A F)`, so what is done to
+/// the update is done to the factor on the side of the input, and the rank stays.
+class AdapterOutput {
+ public:
+  /// `merged` of the one `adapter`, for which `check_adapter_output` found no obstacle; both must
+  /// outlive this.
+  AdapterOutput(const MergedAdapters& merged, const Adapter& adapter)
+      : merged_(merged), adapter_(adapter) {}
+
+  /// Takes a tensor's filter into its factors; `rule` as it is applied to the update itself. What
+  /// is no product (tensors of modules_to_save, biases) is `sanitized` as a whole, `[elements]`.
+  void add(const PlannedTensor& tensor, const Rule& rule, const Filter& filter,
+           const Tensor& sanitized);
+  /// Whether `add` wants the sanitized values of the whole tensor.
+  bool wants_values(const PlannedTensor& tensor) const;
+  /// Writes the adapter with its configuration.
+  void write(const std::filesystem::path& directory) const;
+
+ private:
+  Tensor& changed(const StoredTensor& stored);
+
+  const MergedAdapters& merged_;
+  const Adapter& adapter_;
+  std::map<std::string, Tensor> changed_;  ///< by the adapter's names, in the stored dtype
+};
+
+}  // namespace sagesan

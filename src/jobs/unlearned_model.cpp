@@ -1,0 +1,72 @@
+#include "unlearned_model.h"
+
+#include <fmt/format.h>
+
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+
+UnlearnedModel open_unlearned(const std::filesystem::path& unlearned, const Checkpoint& base,
+                              const std::vector<std::filesystem::path>& more) {
+  if (!Adapter::is_adapter(unlearned)) {
+    if (!more.empty()) {
+      throw InputError(unlearned.string(),
+                       "is no PEFT adapter, so that --add-adapter cannot be summed with it");
+    }
+    return {.checkpoint = Checkpoint::open(unlearned)};
+  }
+  auto adapters = std::make_unique<std::vector<Adapter>>();
+  std::vector<std::filesystem::path> files;
+  const auto open = [&](const std::filesystem::path& directory) {
+    const Adapter& adapter = adapters->emplace_back(Adapter::open(directory));
+    files.push_back(adapter.configuration().path);
+    files.push_back(adapter.file().path());
+  };
+  open(unlearned);
+  for (const std::filesystem::path& directory : more) open(directory);
+  auto merged = std::make_unique<MergedAdapters>(base, *adapters);
+  UnlearnedModel result{.merged = merged.get()};
+  result.checkpoint = Checkpoint::compute(unlearned, std::move(merged), std::move(files));
+  result.adapters = std::move(adapters);
+  return result;
+}
+
+void check_saved_embedding(const UnlearnedModel& unlearned, const std::string& tied_embedding) {
+  if (unlearned.merged == nullptr || !unlearned.merged->find(tied_embedding)) return;
+  for (const AdapterChange& change : unlearned.merged->changes(tied_embedding)) {
+    if (!change.whole) continue;
+    throw InputError(
+        change.whole.where(),
+        "replaces the embedding, to which the head is tied; peft leaves the head as it "
+        "was: untie them in the base, or save both");
+  }
+}
+
+void check_adapter_output(const SanitizeOptions& options, const UnlearnedModel& unlearned,
+                          const std::string& tied_embedding) {
+  const auto refuse = [&](const std::string& reason) {
+    throw InputError(options.unlearned.string(),
+                     fmt::format("--out-format adapter: {}; --out-format full writes the merged "
+                                 "model",
+                                 reason));
+  };
+  if (unlearned.merged == nullptr) refuse("this is no PEFT adapter");
+  if (options.output.dtype || options.output.shard_bytes > 0)
+    refuse("an adapter keeps its dtypes and its one file");
+  for (const TensorInfo& tensor : unlearned.merged->tensors()) {
+    const auto fail = [&](const std::string& why) {
+      refuse(fmt::format("tensor {}: {}", quote(tensor.name), why));
+    };
+    if (const auto why = unlearned.merged->why_not_low_rank(tensor.name)) fail(*why);
+    for (const AdapterChange& change : unlearned.merged->changes(tensor.name)) {
+      if (!change.low_rank) continue;
+      if (tensor.name == tied_embedding)
+        fail("it is the head too, whose penalty does not keep the rank");
+      if (options.target_bias && !change.low_rank->shares_a_with.empty())
+        fail(
+            "it shares its A with another tensor, so that --target-bias cannot be solved for each");
+    }
+  }
+}
+
+}  // namespace sagesan

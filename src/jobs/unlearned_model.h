@@ -1,0 +1,32 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "sagesan/adapters/merged_adapters.h"
+#include "sagesan/jobs/sanitize.h"
+
+namespace sagesan {
+
+/// The unlearned model: stored, or what adapters make of the base.
+struct UnlearnedModel {
+  Checkpoint checkpoint;
+  std::unique_ptr<const std::vector<Adapter>> adapters;  ///< or null
+  const MergedAdapters* merged = nullptr;                ///< owned by `checkpoint`
+};
+
+/// Opens what may be a PEFT adapter, and `more` to be summed with it. `base` must outlive the
+/// result. Throws `InputError`.
+UnlearnedModel open_unlearned(const std::filesystem::path& unlearned, const Checkpoint& base,
+                              const std::vector<std::filesystem::path>& more = {});
+
+/// Throws `InputError` where an adapter saved an embedding of its own beside a tied head: peft then
+/// runs the old head, which no tied checkpoint can say.
+void check_saved_embedding(const UnlearnedModel& unlearned, const std::string& tied_embedding);
+
+/// Throws `InputError` where the sanitized update cannot be written as the adapter that it came
+/// from, with the reason for the first tensor of which that is so.
+void check_adapter_output(const SanitizeOptions& options, const UnlearnedModel& unlearned,
+                          const std::string& tied_embedding);
+
+}  // namespace sagesan
