@@ -26,9 +26,8 @@ std::filesystem::path own_cache(const std::filesystem::path& manifest) {
 void check_summary(const BatchOptions& options, const std::filesystem::path& manifest) {
   std::vector<std::filesystem::path> inputs = {manifest};
   for (const BatchJob& job : options.jobs) {
-    inputs.push_back(job.options.base);
-    inputs.push_back(job.options.unlearned);
-    inputs.insert(inputs.end(), job.options.retain.begin(), job.options.retain.end());
+    const std::vector<std::filesystem::path> read = job_inputs(job.options);
+    inputs.insert(inputs.end(), read.begin(), read.end());
   }
   check_text_file_target(options.summary, inputs);
 }

@@ -57,14 +57,23 @@ Paths read_paths(const std::vector<BatchJob>& jobs, const std::vector<fs::path>&
     paths.add(options.base, {i, "the base"});
     paths.add(options.unlearned, {i, "the unlearned checkpoint"});
     for (const fs::path& file : options.retain) paths.add(file, {i, "a retain file"});
-    if (!options.moments.empty()) paths.add(options.moments, {i, "the moments"});
-    if (fs::is_regular_file(options.rendering.chat_template))
-      paths.add(options.rendering.chat_template, {i, "the template"});
+    for (const fs::path& path : job_inputs(options)) paths.add(path, {i, "an input"});
   }
   return paths;
 }
 
 }  // namespace
+
+std::vector<fs::path> job_inputs(const SanitizeOptions& options) {
+  std::vector<fs::path> inputs = options.retain;
+  inputs.push_back(options.base);
+  inputs.push_back(options.unlearned);
+  inputs.insert(inputs.end(), options.adapters.begin(), options.adapters.end());
+  if (!options.moments.empty()) inputs.push_back(options.moments);
+  if (fs::is_regular_file(options.rendering.chat_template))
+    inputs.emplace_back(options.rendering.chat_template);
+  return inputs;
+}
 
 void check_batch_outputs(const std::vector<BatchJob>& jobs, const std::vector<fs::path>& also) {
   const Paths read = read_paths(jobs, also);

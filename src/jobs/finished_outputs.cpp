@@ -7,6 +7,7 @@
 #include "sagesan/checkpoint/update_vector.h"
 #include "sagesan/jobs/token_data.h"
 #include "sagesan/model/configuration.h"
+#include "unlearned_model.h"
 
 namespace sagesan {
 namespace {
@@ -55,6 +56,14 @@ const std::string& FinishedOutputs::identity(const fs::path& checkpoint) {
   return identities_[place] = checkpoint_identity(Checkpoint::open(checkpoint), progress_);
 }
 
+std::string FinishedOutputs::unlearned_identity(const SanitizeOptions& options) {
+  if (!Adapter::is_adapter(options.unlearned) && options.adapters.empty())
+    return identity(options.unlearned);
+  const Checkpoint base = Checkpoint::open(options.base);
+  const UnlearnedModel unlearned = open_unlearned(options.unlearned, base, options.adapters);
+  return checkpoint_identity(unlearned.checkpoint, progress_);
+}
+
 const FinishedOutputs::Texts& FinishedOutputs::read_texts(const SanitizeOptions& options) {
   const std::string key = text_key(options);
   const auto found = texts_.find(key);
@@ -88,7 +97,7 @@ std::string FinishedOutputs::compare(const Json& report, const SanitizeOptions& 
   if (!other.empty()) return other;
   if (said("/inputs/retain") != texts) return "it was made with other texts";
   if (said("/inputs/base/identity") != identity(options.base)) return "it was made of another base";
-  if (said("/inputs/unlearned/identity") != identity(options.unlearned))
+  if (said("/inputs/unlearned/identity") != unlearned_identity(options))
     return "it was made of another unlearned checkpoint";
   return weights_problem(options.out);
 }

@@ -29,7 +29,7 @@ class FinishedOutputs {
   /// identities of the checkpoints, texts and how many tokens they are. Nothing where it holds no
   /// report. Throws `Error` for inputs that cannot be read.
   std::optional<FinishedOutput> find(const SanitizeOptions& options);
-  /// Of a checkpoint.
+  /// Of a stored checkpoint.
   const std::string& identity(const std::filesystem::path& checkpoint);
 
  private:
@@ -39,6 +39,7 @@ class FinishedOutputs {
     std::vector<RetainFileReport> files;
   };
   const Texts& read_texts(const SanitizeOptions& options);
+  std::string unlearned_identity(const SanitizeOptions& options);
   std::string compare(const Json& report, const SanitizeOptions& options);
 
   const Progress& progress_;

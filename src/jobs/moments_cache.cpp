@@ -100,9 +100,8 @@ void MomentsCache::open() {
   if (lock_.get() >= 0) return;
   std::vector<fs::path> inputs;
   for (const BatchJob& job : options_.jobs) {
-    inputs.insert(inputs.end(), job.options.retain.begin(), job.options.retain.end());
-    inputs.push_back(job.options.base);
-    inputs.push_back(job.options.unlearned);
+    const std::vector<fs::path> read = job_inputs(job.options);
+    inputs.insert(inputs.end(), read.begin(), read.end());
   }
   check_outside(options_.cache, inputs);
   std::error_code failed;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "cli/batch_fixture.h"
+#include "helpers/adapter_files.h"
 #include "sagesan/support/file.h"
 
 namespace sagesan {
@@ -99,6 +100,24 @@ TEST_F(BatchSkip, TheInputsCount) {
   testing::make_base(base(), model);
   EXPECT_EQ(statuses(run(3)), (Words{"failed", "failed"}));
   EXPECT_NE(errors_.find("it was made of another base"), std::string::npos) << errors_;
+}
+
+TEST_F(BatchSkip, AdaptersCountWithTheirConfigurations) {
+  const testing::TinyModel model;
+  for (const char* name : {"low", "more"}) {
+    testing::write_adapter_files(
+        root_ / name, testing::adapter_configuration(),
+        testing::lora_pair("model.layers.0.mlp.up_proj", 2, model.hidden, model.intermediate));
+  }
+  write_manifest(
+      {job("a", {{"unlearned", "low"}, {"out", "sum"}, {"add-adapter", {"more"}}}),
+       job("b", {{"unlearned", "low"}, {"out", "low_clean"}, {"out-format", "adapter"}})});
+  EXPECT_EQ(statuses(run(0)), (Words{"done", "done"})) << errors_;
+  EXPECT_EQ(statuses(run(0)), (Words{"skipped", "skipped"})) << errors_;
+  write_file(root_ / "more/adapter_config.json", testing::adapter_configuration(2, 5).dump());
+  EXPECT_EQ(statuses(run(3)), (Words{"failed", "skipped"}));
+  EXPECT_NE(errors_.find("it was made of another unlearned checkpoint"), std::string::npos)
+      << errors_;
 }
 
 TEST_F(BatchSkip, DamagedOutputsAreNotTakenForDone) {

@@ -76,6 +76,9 @@ struct BatchEvents {
   std::function<void(const std::string&)> failure;  ///< a line of what went wrong
 };
 
+/// Everything that a job reads.
+std::vector<std::filesystem::path> job_inputs(const SanitizeOptions& options);
+
 /// Throws `InputError` where an output (or second report, or `also`) of one job is, holds or lies
 /// in what another reads or writes. One line for each.
 void check_batch_outputs(const std::vector<BatchJob>& jobs,
