@@ -45,6 +45,37 @@ void check_exclusions(const Common& common) {
   }
 }
 
+CLI::Option* find_option(CLI::App& command, const std::string& key) {
+  for (CLI::Option* option : command.get_options([](const CLI::Option*) { return true; })) {
+    const std::vector<std::string>& names = option->get_lnames();
+    if (option != command.get_help_ptr() && !names.empty() && names.front() == key) return option;
+  }
+  return nullptr;
+}
+
+const Exclusion* drop_excluded(
+    const Common& common, PendingWords& pending,
+    const std::function<void(const CLI::Option& dropped, const CLI::Option& winner)>& dropped) {
+  const auto is_pending = [&](const Exclusion& exclusion) {
+    const auto found = pending.find(exclusion.option);
+    return found != pending.end() && exclusion.applies(found->second);
+  };
+  const auto drop = [&](CLI::Option* option, const CLI::Option& winner) {
+    pending.erase(option);
+    dropped(*option, winner);
+  };
+  for (const Exclusion& exclusion : common.exclusions) {
+    if (exclusion.applies(exclusion.option->results()) && pending.contains(exclusion.other))
+      drop(exclusion.other, *exclusion.option);
+    if (is_pending(exclusion) && exclusion.other->count() > 0)
+      drop(exclusion.option, *exclusion.other);
+  }
+  for (const Exclusion& exclusion : common.exclusions) {
+    if (is_pending(exclusion) && pending.contains(exclusion.other)) return &exclusion;
+  }
+  return nullptr;
+}
+
 double parse_number(const std::string& option, const std::string& text, double least, double most) {
   double value = 0;
   const char* end = text.data() + text.size();

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,7 @@ using Action = std::function<void()>;
 
 // One function a subcommand: defines its options on `app` and sets `action` when it was chosen.
 void add_sanitize(CLI::App& app, Common& common, Action& action);
+void add_batch(CLI::App& app, Common& common, Action& action);
 void add_collect(CLI::App& app, Common& common, Action& action);
 void add_merge(CLI::App& app, Common& common, Action& action);
 void add_demo(CLI::App& app, Common& common, Action& action);
@@ -52,6 +54,10 @@ void add_evaluate(CLI::App& app, Common& common, Action& action);
 void add_tokenize(CLI::App& app, Common& common, Action& action);
 void add_families(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
+
+/// Defines the options of `sanitize` on `command`. The result gives what they come to once they
+/// have values and their exclusions are checked; it throws `UsageError`.
+std::function<SanitizeOptions()> add_sanitize_options(CLI::App& command, Common& common);
 
 /// --config, on the root: fills in the options that neither were typed nor contradict one that was.
 /// Throws `InputError` for what is no TOML and `UsageError`, with file and line, for unknown
@@ -69,6 +75,18 @@ void check_exclusions(const Common& common);
 // are all that it takes, but for those with a capital letter, which stand for many; anything else
 // is text.
 bool takes_number(const CLI::Option& option);
+
+/// The option whose long name, the first where it has several, is `key`; null where there is none.
+CLI::Option* find_option(CLI::App& command, const std::string& key);
+
+/// Words that options would have been given, before they are.
+using PendingWords = std::map<CLI::Option*, std::vector<std::string>>;
+/// Takes out of `pending` what contradicts an option that has its words already; `dropped` is told
+/// of each with what it contradicts. Returns the exclusion that two of the rest contradict, or
+/// null.
+const Exclusion* drop_excluded(
+    const Common& common, PendingWords& pending,
+    const std::function<void(const CLI::Option& dropped, const CLI::Option& winner)>& dropped);
 
 /// A path or text option that takes exactly one value each time it is given: CLI11's own lists
 /// would swallow what follows.

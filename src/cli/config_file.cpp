@@ -28,10 +28,11 @@ class ConfigFile {
   }
 
   /// Checks every section, and gives the parsed subcommand the values that were not typed.
-  void apply(const CLI::App& app, Common& common) const {
-    std::map<CLI::Option*, Entry> entries;
+  void apply(CLI::App& app, Common& common) const {
+    PendingWords pending;
+    std::map<const CLI::Option*, const toml::node*> places;
     for (const auto& [name, node] : root_) {
-      const CLI::App* command = find_command(app, std::string(name.str()));
+      CLI::App* command = find_command(app, std::string(name.str()));
       if (!node.is_table() && command != nullptr) {
         refuse(node, fmt::format("expected a section [{}]", command->get_name()));
       } else if (!node.is_table()) {
@@ -47,63 +48,34 @@ class ConfigFile {
         }
         std::vector<std::string> words = read(*option, std::string(key.str()), value);
         if (!command->parsed() || option->count() > 0) continue;  // what was typed wins
-        if (!words.empty()) entries[option] = {std::move(words), &value};
+        if (words.empty()) continue;
+        pending[option] = std::move(words);
+        places[option] = &value;
       }
     }
-    drop_excluded(common, entries);
-    for (const auto& [option, entry] : entries) {
-      for (const std::string& word : entry.words) option->add_result(word);
+    // What was typed wins over its opposite, too.
+    const auto note = [&](const CLI::Option& dropped, const CLI::Option& typed) {
+      common.notes.push_back(fmt::format("{}:{}: {} is not used beside the typed {}",
+                                         printable(path_), line_of(*places.at(&dropped)),
+                                         dropped.get_lnames().front(), typed.get_name()));
+    };
+    const Exclusion* contradicted = drop_excluded(common, pending, note);
+    if (contradicted != nullptr) refuse(*places.at(contradicted->option), contradicted->message());
+    for (const auto& [option, words] : pending) {
+      for (const std::string& word : words) option->add_result(word);
     }
   }
 
  private:
-  struct Entry {
-    std::vector<std::string> words;
-    const toml::node* node;
-  };
-
-  /// What was typed wins over its opposite, too.
-  void drop_excluded(Common& common, std::map<CLI::Option*, Entry>& entries) const {
-    const auto drop = [&](CLI::Option* option, const CLI::Option* typed) {
-      common.notes.push_back(fmt::format("{}:{}: {} is not used beside the typed {}",
-                                         printable(path_), line_of(*entries.at(option).node),
-                                         option->get_lnames().front(), typed->get_name()));
-      entries.erase(option);
-    };
-    const auto in_file = [&](const Exclusion& exclusion) {
-      const auto entry = entries.find(exclusion.option);
-      return entry != entries.end() && exclusion.applies(entry->second.words);
-    };
-    for (const Exclusion& exclusion : common.exclusions) {
-      if (exclusion.applies(exclusion.option->results()) && entries.contains(exclusion.other))
-        drop(exclusion.other, exclusion.option);
-      if (in_file(exclusion) && exclusion.other->count() > 0)
-        drop(exclusion.option, exclusion.other);
-    }
-    for (const Exclusion& exclusion : common.exclusions) {
-      if (in_file(exclusion) && entries.contains(exclusion.other))
-        refuse(*entries.at(exclusion.option).node, exclusion.message());
-    }
-  }
-
   static toml::source_index line_of(const toml::node& node) { return node.source().begin.line; }
 
   [[noreturn]] void refuse(const toml::node& node, const std::string& message) const {
     throw UsageError(fmt::format("{}:{}: {}", printable(path_), line_of(node), message));
   }
 
-  static const CLI::App* find_command(const CLI::App& app, const std::string& name) {
-    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+  static CLI::App* find_command(CLI::App& app, const std::string& name) {
+    for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
       if (command->get_name() == name) return command;
-    }
-    return nullptr;
-  }
-
-  static CLI::Option* find_option(const CLI::App& command, const std::string& key) {
-    for (const CLI::Option* option : command.get_options()) {
-      const std::vector<std::string>& names = option->get_lnames();
-      if (option == command.get_help_ptr() || names.empty() || names.front() != key) continue;
-      return const_cast<CLI::App&>(command).get_option("--" + key);
     }
     return nullptr;
   }

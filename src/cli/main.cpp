@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <iostream>
-#include <new>
 #include <sstream>
 #include <string_view>
 
@@ -37,6 +36,7 @@ int run(int argc, char** argv) {
   Common common;
   Action action;
   add_sanitize(app, common, action);
+  add_batch(app, common, action);
   add_collect(app, common, action);
   add_merge(app, common, action);
   add_inspect(app, common, action);
@@ -86,23 +86,12 @@ int run(int argc, char** argv) {
 }  // namespace sagesan::cli
 
 int main(int argc, char** argv) {
-  using sagesan::ExitCode;
   sagesan::cli::start_logging();
   try {
     return sagesan::cli::run(argc, argv);
-  } catch (const sagesan::Error& error) {
-    sagesan::cli::print_error(error.what());
-    return static_cast<int>(error.code());
-  } catch (const std::bad_alloc&) {
-    sagesan::cli::print_error("out of memory");
-    return static_cast<int>(ExitCode::kInputOutput);
-  } catch (const std::filesystem::filesystem_error& error) {
-    sagesan::cli::print_error(error.what());
-    return static_cast<int>(ExitCode::kInputOutput);
-  } catch (const std::exception& error) {
-    const std::string text = error.what();
-    sagesan::cli::print_error("internal error (a bug, please report it): " +
-                              text.substr(0, text.find('\n')));
-    return static_cast<int>(ExitCode::kInternal);
+  } catch (...) {
+    const sagesan::Failure failure = sagesan::current_failure();
+    sagesan::cli::print_error(failure.message);
+    return static_cast<int>(failure.code);
   }
 }

@@ -164,9 +164,8 @@ void print_result(const SanitizeResult& result, const std::filesystem::path& out
 
 }  // namespace
 
-void add_sanitize(CLI::App& app, Common& common, Action& action) {
-  CLI::App* command =
-      app.add_subcommand("sanitize", "take the retention damage out of an unlearned checkpoint");
+std::function<SanitizeOptions()> add_sanitize_options(CLI::App& options, Common& common) {
+  CLI::App* command = &options;
   auto words = std::make_shared<Words>();
   add_pair_options(*command, words->base, words->unlearned);
   add_list(*command, "--add-adapter", words->adapters,
@@ -253,10 +252,18 @@ void add_sanitize(CLI::App& app, Common& common, Action& action) {
   command->add_flag("--dry-run", words->dry_run, "check everything and say what would be done");
   command->add_flag("--overwrite", words->overwrite, "replace an earlier output of sagesan");
   add_exclusions(*command, common);
-  command->callback([words, command, &common, &action] {
-    action = [words, command, &common] {
-      const auto given = [&](const std::string& option) { return command->count(option) > 0; };
-      const SanitizeOptions options = parse(*words, given);
+  return [words, command] {
+    return parse(*words, [&](const std::string& name) { return command->count(name) > 0; });
+  };
+}
+
+void add_sanitize(CLI::App& app, Common& common, Action& action) {
+  CLI::App* command =
+      app.add_subcommand("sanitize", "take the retention damage out of an unlearned checkpoint");
+  const auto parse_options = add_sanitize_options(*command, common);
+  command->callback([parse_options, &common, &action] {
+    action = [parse_options, &common] {
+      const SanitizeOptions options = parse_options();
       apply_threads(common);
       const SanitizeResult result =
           jobs().sanitize(options, progress_bar(common.quiet), notice(common.quiet));

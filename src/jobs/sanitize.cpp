@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "report_options.h"
 #include "sagesan/activations/runner.h"
 #include "sagesan/checkpoint/companion_files.h"
 #include "sagesan/checkpoint/writer.h"
@@ -24,34 +25,10 @@ using Notice = std::function<void(const std::string&)>;
 SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs& inputs,
                             const UpdateVector& updates, const Plan& plan) {
   SanitizeReport report;
-  report.options = {.method = std::string(method_name(options.method)),
-                    .target_bias = options.target_bias,
-                    .carrier_gain = options.carrier_gain,
-                    .energy = options.method == Method::kRidge ? 1 : options.energy,
-                    .other = std::string(other_policy_name(options.other)),
-                    .include = options.include,
-                    .exclude = options.exclude,
-                    .activations = options.unlearned_activations ? "unlearned" : "base",
-                    .token_cap = options.token_cap,
-                    .max_length = options.max_length,
-                    .retain_fields = options.rendering.fields,
-                    .retain_template = inputs.chat ? inputs.chat->identity() : "",
-                    .split_long_texts = options.rendering.split_long_texts,
-                    .out_format = std::string(output_format_name(options.output.format)),
-                    .dtype = std::string(output_dtype_name(options.output.dtype))};
-  if (options.method == Method::kRollback) {
-    report.options.energy.reset();
-    report.options.share = options.share;
-  } else if (!options.target_bias && options.method != Method::kNullspace) {
-    report.options.strength = options.strength;
-  }
+  report.options = report_options(options, inputs.chat ? inputs.chat->identity() : "",
+                                  inputs.moments ? &inputs.moments->origin() : nullptr);
   if (inputs.moments) {
     const MomentsOrigin& origin = inputs.moments->origin();
-    report.options.token_cap = origin.token_cap;
-    report.options.max_length = origin.max_length;
-    report.options.retain_fields = origin.retain_fields;
-    report.options.retain_template = origin.retain_template;
-    report.options.split_long_texts = origin.split_long_texts;
     report.retain_files = origin.retain_files;
     report.tokens = origin.tokens();
   } else {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "demo/demo.h"
+#include "sagesan/jobs/batch.h"
 #include "sagesan/jobs/collect.h"
 #include "sagesan/jobs/evaluate.h"
 #include "sagesan/jobs/inspect.h"
@@ -18,6 +19,7 @@ struct Jobs {
   decltype(&sagesan::set_threads) set_threads;
   decltype(&sagesan::is_reference_blas) is_reference_blas;
   decltype(&sagesan::sanitize) sanitize;
+  decltype(&sagesan::batch) batch;
   decltype(&sagesan::inspect) inspect;
   decltype(&sagesan::evaluate) evaluate;
   decltype(&sagesan::collect) collect;

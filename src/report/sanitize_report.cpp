@@ -48,28 +48,6 @@ Json tensor_json(const TensorReport& tensor) {
   return json;
 }
 
-Json options_json(const ReportOptions& options) {
-  Json json = {{"method", options.method},
-               {"strength", or_null(options.strength)},
-               {"target_bias", or_null(options.target_bias)},
-               {"carrier_gain", options.carrier_gain},
-               {"energy", or_null(options.energy)},
-               {"other", options.other},
-               {"include", options.include},
-               {"exclude", options.exclude},
-               {"activations", options.activations},
-               {"token_cap", options.token_cap},
-               {"max_length", options.max_length},
-               {"retain_fields", options.retain_fields},
-               {"long_texts", options.split_long_texts ? "split" : "cut"},
-               {"out_format", options.out_format},
-               {"dtype", options.dtype},
-               {"retain_template",
-                options.retain_template.empty() ? Json(nullptr) : Json(options.retain_template)}};
-  if (options.share) json["share"] = *options.share;
-  return json;
-}
-
 Json summary_json(const SanitizeReport& report) {
   const SanitizeSummary summary = report.summary();
   return {
@@ -92,6 +70,29 @@ std::optional<double> ratio(double part, double whole) {
 }
 
 }  // namespace
+
+Json to_json(const ReportOptions& options) {
+  Json json = {{"method", options.method},
+               {"strength", or_null(options.strength)},
+               {"target_bias", or_null(options.target_bias)},
+               {"carrier_gain", options.carrier_gain},
+               {"energy", or_null(options.energy)},
+               {"other", options.other},
+               {"include", options.include},
+               {"exclude", options.exclude},
+               {"activations", options.activations},
+               {"token_cap", options.token_cap},
+               {"max_length", options.max_length},
+               {"retain_fields", options.retain_fields},
+               {"long_texts", options.split_long_texts ? "split" : "cut"},
+               {"out_format", options.out_format},
+               {"dtype", options.dtype},
+               {"shard_size", options.shard_bytes == 0 ? Json(nullptr) : Json(options.shard_bytes)},
+               {"retain_template",
+                options.retain_template.empty() ? Json(nullptr) : Json(options.retain_template)}};
+  if (options.share) json["share"] = *options.share;
+  return json;
+}
 
 std::optional<double> SanitizeSummary::linear_kept_bias() const {
   if (!linear_mean_bias_before) return std::nullopt;
@@ -154,7 +155,7 @@ SanitizeSummary SanitizeReport::summary() const {
 Json SanitizeReport::to_json() const {
   Json json = {{"schema_version", kReportSchemaVersion},
                {"tool", {{"name", "sagesan"}, {"version", SAGESAN_VERSION}}},
-               {"options", options_json(options)},
+               {"options", sagesan::to_json(options)},
                {"model", {{"family", family}, {"architecture", architecture}}},
                {"inputs",
                 {{"base", {{"identity", base_identity}}},

@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <new>
 
 #include "sagesan/support/utf8.h"
 
@@ -13,6 +15,22 @@ namespace sagesan {
 
 void throw_errno(const std::string& where, const std::string& action) {
   throw IoError(where, fmt::format("{}: {}", action, std::strerror(errno)));
+}
+
+Failure current_failure() {
+  try {
+    throw;
+  } catch (const Error& error) {
+    return {error.code(), error.what()};
+  } catch (const std::bad_alloc&) {
+    return {ExitCode::kInputOutput, "out of memory"};
+  } catch (const std::filesystem::filesystem_error& error) {
+    return {ExitCode::kInputOutput, error.what()};
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    return {ExitCode::kInternal,
+            "internal error (a bug, please report it): " + text.substr(0, text.find('\n'))};
+  }
 }
 
 std::string printable(std::string_view text) {

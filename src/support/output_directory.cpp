@@ -72,6 +72,17 @@ void OutputDirectory::check(const fs::path& given, const std::vector<fs::path>& 
   }
 }
 
+void OutputDirectory::recover(const fs::path& given,
+                              const std::function<void(const std::string&)>& notice) {
+  const fs::path target = without_trailing_slash(given);
+  std::error_code ignored;
+  const auto is_left = [&](const char* ending) {
+    return fs::is_directory(fs::symlink_status(beside(target, ending), ignored));
+  };
+  if (is_left(".partial") || is_left(".old.partial"))
+    const OutputDirectory recovered(target, /*overwrite=*/true, notice);
+}
+
 OutputDirectory::OutputDirectory(const fs::path& target, bool overwrite,
                                  const std::function<void(const std::string&)>& notice)
     : target_(without_trailing_slash(target)),

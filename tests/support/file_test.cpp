@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <string>
@@ -160,6 +161,27 @@ TEST(AtomicFile, TwoForOneTargetDoNotMeet) {
   second.commit(true);
   EXPECT_EQ(testing::snapshot(directory.path()),
             (std::map<std::string, std::string>{{"a", "second"}}));
+}
+
+TEST(AtomicFile, WhatKilledRunsLeftGoes) {
+  const TemporaryDirectory directory;
+  const pid_t ended = ::fork();
+  if (ended == 0) ::_exit(0);
+  ASSERT_EQ(::waitpid(ended, nullptr, 0), ended);
+  const auto name = [&](const std::string& target, pid_t process, const std::string& ending) {
+    return directory / (target + "." + std::to_string(process) + ending);
+  };
+  const std::vector<std::filesystem::path> strangers = {
+      name("ab", ended, ".0.partial"),     name("a", ended, ".partial"),
+      name("a", ended, ".0.part"),         name("a", ended, ".0x.partial"),
+      directory / "a.b.0.partial",         directory / "a.partial",
+      name("a", ::getppid(), ".0.partial")};
+  for (const auto& stranger : strangers) testing::write_file(stranger, "");
+  testing::write_file(name("a", ended, ".0.partial"), "");
+  testing::write_file(name("a", ended, ".17.partial"), "");
+  replace_text_file(directory / "a", "one");
+  EXPECT_EQ(testing::snapshot(directory.path()).size(), strangers.size() + 1);
+  for (const auto& stranger : strangers) EXPECT_TRUE(std::filesystem::exists(stranger)) << stranger;
 }
 
 TEST(ReplaceTextFile, FailureLeavesNothing) {

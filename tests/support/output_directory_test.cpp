@@ -141,6 +141,21 @@ TEST_F(OutputDirectoryTest, OldOutputIsRemovedWhereTheNewOneIsThere) {
   EXPECT_FALSE(fs::exists(moved_away()));
 }
 
+TEST_F(OutputDirectoryTest, RecoveryLeavesTheOutputAlone) {
+  OutputDirectory::recover(target(), notice());
+  EXPECT_TRUE(snapshot(root_.path()).empty());
+  make_old_output(target());
+  const auto before = snapshot(root_.path());
+  fs::create_directory(partial());
+  write_file(partial() / "a", "half");
+  OutputDirectory::recover(target() / "", notice());
+  EXPECT_EQ(snapshot(root_.path()), before);
+  EXPECT_EQ(notices_.size(), 1U);
+  fs::rename(target(), moved_away());
+  OutputDirectory::recover(target(), notice());
+  EXPECT_EQ(snapshot(root_.path()), before);
+}
+
 TEST_F(OutputDirectoryTest, SecondRunOnTheSameTargetIsRefused) {
   OutputDirectory first(target(), false, notice());
   write_file(first.path() / "a", "1");

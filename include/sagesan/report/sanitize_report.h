@@ -71,7 +71,10 @@ struct ReportOptions {
   bool split_long_texts = false;
   std::string out_format = "full";
   std::string dtype = "keep";
+  uint64_t shard_bytes = 0;  ///< most of one weights file; 0: as the input has them
 };
+
+Json to_json(const ReportOptions& options);
 
 /// The figures of the whole run.
 struct SanitizeSummary {

@@ -4,9 +4,13 @@
 
 namespace sagesan {
 
-/// A file that appears complete or not at all: it is built beside the target and renamed.
+/// A file that appears complete or not at all: it is built beside the target as
+/// `NAME.<process>.<number>.partial` and renamed.
 class AtomicFile {
  public:
+  /// Removes what killed runs left beside `target`.
+  static void remove_leftovers(const std::filesystem::path& target);
+  /// Does that, too.
   explicit AtomicFile(std::filesystem::path target);
   /// Removes what was not committed.
   ~AtomicFile();

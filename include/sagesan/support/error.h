@@ -58,6 +58,16 @@ struct Interrupted : Error {
   Interrupted() : Error(ExitCode::kInterrupted, "interrupted; no output was written") {}
 };
 
+/// What the program says of an exception, and how it ends.
+struct Failure {
+  ExitCode code = ExitCode::kInternal;
+  std::string message;  ///< a line for each problem
+};
+
+/// Of the exception that is being handled: an `Error` as it stands, no memory and a file system
+/// that refuses as input/output, anything else as a bug.
+Failure current_failure();
+
 /// Throws `IoError` for the current `errno`: "<where>: <action>: <strerror>".
 [[noreturn]] void throw_errno(const std::string& where, const std::string& action);
 

@@ -21,6 +21,11 @@ class OutputDirectory {
                     const std::vector<std::filesystem::path>& inputs, bool overwrite,
                     const std::string& marker);
 
+  /// Removes what a killed run left beside `target` and puts back an output that it had moved away,
+  /// as the constructor does; for a target that is not to be written again. Throws like it.
+  static void recover(const std::filesystem::path& target,
+                      const std::function<void(const std::string&)>& notice);
+
   /// Makes the temporary directory; `notice` is told what a killed run left there. `check` comes
   /// first. Throws `IoError` where another run is writing to the same target.
   OutputDirectory(const std::filesystem::path& target, bool overwrite,
