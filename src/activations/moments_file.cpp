@@ -185,7 +185,7 @@ Tensor MomentsFile::read_tensor(const std::string& name) const {
   const TensorInfo& info = *tensors_.at(name);
   const at::ScalarType type = info.dtype == DType::kI64 ? at::kLong : scalar_type(info.dtype);
   Tensor tensor = at::empty(info.shape, at::TensorOptions().dtype(type));
-  file_.read(info, 0, std::span(static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()));
+  file_.read(info, 0, writable_bytes(tensor));
   if (!all_finite(tensor))
     throw InputError(path().string(), fmt::format("tensor {}: not finite", quote(name)));
   return tensor;

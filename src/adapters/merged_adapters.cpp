@@ -93,7 +93,7 @@ MergedAdapters::MergedAdapters(const Checkpoint& base, const std::vector<Adapter
     if (!is_computable(info.dtype)) {
       throw InputError(
           stored.where(),
-          fmt::format("dtype {}: an adapter is merged into F16, BF16, F32 and F64 alone",
+          fmt::format("dtype {}: an adapter is merged into F8, F16, BF16, F32 and F64 alone",
                       dtype_name(info.dtype)));
     }
     info.dtype = replaced ? found->second[0].whole.info->dtype : DType::kF64;

@@ -125,9 +125,9 @@ std::vector<std::string> Adapter::router_names() const {
 void Adapter::sort_tensors() {
   for (const TensorInfo& info : file_->tensors()) {
     const StoredTensor stored{file_.get(), &info};
-    if (!is_computable(info.dtype)) {
+    if (!is_computable(info.dtype) || is_float8(info.dtype)) {
       throw InputError(stored.where(),
-                       fmt::format("dtype {}: only F16, BF16, F32 and F64 can be computed with",
+                       fmt::format("dtype {}: an adapter is read in F16, BF16, F32 or F64",
                                    dtype_name(info.dtype)));
     }
     if (info.bytes == 0) {

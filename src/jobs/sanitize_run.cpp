@@ -66,11 +66,11 @@ void copy_values(const TensorPart& from, const StoredTensor& to, CheckpointWrite
   const auto size = static_cast<uint64_t>(dtype_bits(info.dtype)) / 8;
   for (uint64_t start = 0; start < from.count; start += kBlockElements) {
     const uint64_t count = std::min(kBlockElements, from.count - start);
-    const Tensor values = at::empty({static_cast<int64_t>(count)}, scalar_type(info.dtype));
-    from.tensor.read((from.start + start) * size,
-                     {static_cast<std::byte*>(values.data_ptr()), values.nbytes()});
-    const Tensor converted = values.to(scalar_type(*dtype));
-    if (!all_finite(converted) && all_finite(values)) {
+    Tensor stored = stored_bytes({static_cast<int64_t>(count)}, info.dtype);
+    from.tensor.read((from.start + start) * size, writable_bytes(stored));
+    const Tensor values = decode(stored, info.dtype);
+    const Tensor converted = encode(values, *dtype);
+    if (!all_finite(decode(converted, *dtype)) && all_finite(values)) {
       throw InputError(from.tensor.where(),
                        fmt::format("holds values that {} cannot hold; choose another --dtype",
                                    dtype_name(*dtype)));
@@ -123,7 +123,8 @@ void SanitizeRun::copy_unchanged() {
 TensorSink SanitizeRun::sink(const Update& update) {
   if (!writer_.dtype(update.unlearned)) return nullptr;  // the output leaves it out
   return [this, &update](uint64_t start, const Tensor& values) {
-    writer_.write(update.unlearned, start, tensor_bytes(values));
+    const DType dtype = writer_.dtype(update.unlearned).value();
+    writer_.write(update.unlearned, start, tensor_bytes(encode(values, dtype)));
   };
 }
 
@@ -228,10 +229,8 @@ void SanitizeRun::solve(const PlannedTensor& tensor, Rule rule, const Subspace* 
   if (tensor.parameter->kind != ParameterKind::kBias) report.site = tensor.site().name();
   if (std::isfinite(filter.strength)) report.strength = filter.strength;
   add_biases(figures, report);
-  if (const SurvivalSums& sums = figures.survival; sums.squared_norm > 0) {
-    report.survival = Survival{.stored = sums.stored / sums.squared_norm,
-                               .int8 = sums.int8 / sums.squared_norm,
-                               .int4 = sums.int4 / sums.squared_norm};
+  if (const SurvivalSums& sums = figures.survival; !sums.empty()) {
+    report.survival = Survival{.stored = sums.stored(), .int8 = sums.int8(), .int4 = sums.int4()};
   }
   if (options_.target_bias) add_target(figures, *options_.target_bias, report);
   if (subspace != nullptr) {

@@ -238,7 +238,7 @@ void match_parameters(ModelConfiguration& model, const Checkpoint& checkpoint) {
                                    shape_text(stored.info->shape), shape_text(parameter.shape)));
     }
     if (!is_computable(stored.info->dtype)) {
-      throw InputError(stored.where(), fmt::format("dtype {}; expected F32, BF16, F16 or F64",
+      throw InputError(stored.where(), fmt::format("dtype {}; expected F32, BF16, F16, F64 or F8",
                                                    dtype_name(stored.info->dtype)));
     }
   }

@@ -63,7 +63,8 @@ std::string figures_table(const SanitizeReport& report) {
   table.number("norm of the update before", summary.update_norm_before);
   table.number("norm of the update after", summary.update_norm_after);
   if (summary.survival) {
-    table.number("share of the update that survives the stored dtype", summary.survival->stored);
+    table.number("cosine of the update and what the stored dtype keeps of it",
+                 summary.survival->stored);
     table.number("... rounding to 8 bits", summary.survival->int8);
     table.number("... rounding to 4 bits", summary.survival->int4);
   }

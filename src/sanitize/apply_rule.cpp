@@ -59,7 +59,7 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
   const int64_t start = options.view.start;
   uint64_t written =
       start > 0 ? static_cast<uint64_t>(start * update.unlearned.info->shape.back()) : 0;
-  const at::ScalarType dtype = scalar_type(options.dtype.value_or(update.unlearned.info->dtype));
+  const DType dtype = options.dtype.value_or(update.unlearned.info->dtype);
   for_each_block(update, options.view, options.device, [&](const Block& block) {
     const Tensor& d = block.d;
     Tensor removed = rule.removed(d, block.start, options.filter.strength);
@@ -86,7 +86,7 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
       responses.after += measure(left, block.start);
       if (options.measure_rounding) responses.rounding += measure(left - wanted, block.start);
     }
-    if (options.measure_survival) figures.survival.add(block.base, wanted, result);
+    if (options.measure_survival) figures.survival.add(block.base, wanted, result, dtype);
     if (sink) sink(written, (options.view.transposed ? result.t() : result).cpu().contiguous());
     written += static_cast<uint64_t>(result.numel());
   });

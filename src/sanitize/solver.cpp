@@ -64,10 +64,10 @@ Tensor norm_energies(const DiagonalMoment& moment, const std::string& site) {
   return sum / mean;
 }
 
-Tensor take_out(const Tensor& unlearned, const Tensor& removed, at::ScalarType dtype,
+Tensor take_out(const Tensor& unlearned, const Tensor& removed, DType dtype,
                 const std::string& name) {
   const Tensor wide = unlearned.to(removed.scalar_type());
-  Tensor result = at::where(removed == 0, wide, wide - removed).to(dtype);
+  Tensor result = round_to(at::where(removed == 0, wide, wide - removed), dtype);
   if (!all_finite(result)) {
     throw Error(ExitCode::kBadInput,
                 fmt::format("tensor {}: the sanitized weights are not finite", quote(name)));

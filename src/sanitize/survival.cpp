@@ -1,5 +1,7 @@
 #include "sagesan/sanitize/survival.h"
 
+#include <cmath>
+
 namespace sagesan {
 namespace {
 
@@ -30,21 +32,28 @@ Tensor to_int4(const Tensor& w) {
   return result;
 }
 
-double inner_product(const Tensor& a, const Tensor& b) {
-  return (a * b).sum(at::kDouble).item<double>();
-}
-
 }  // namespace
 
-void SurvivalSums::add(const Tensor& base, const Tensor& update, const Tensor& result) {
+void SurvivalSums::Sums::add(const Tensor& change, const Tensor& update) {
+  along += (change * update).sum(at::kDouble).item<double>();
+  squared_norm += sagesan::squared_norm(change);
+}
+
+void SurvivalSums::add(const Tensor& base, const Tensor& update, const Tensor& result,
+                       DType dtype) {
   const Tensor w0 = base.to(at::kFloat).contiguous();
   const Tensor d = update.to(at::kFloat);
   const Tensor w = w0 + d;
-  const Tensor change = result.to(at::kDouble) - base.to(result.scalar_type()).to(at::kDouble);
-  squared_norm += sagesan::squared_norm(d);
-  stored += inner_product(change, update.to(at::kDouble));
-  int8 += inner_product(to_int8(w) - to_int8(w0), d);
-  int4 += inner_product(to_int4(w) - to_int4(w0), d);
+  squared_norm_ += squared_norm(d);
+  stored_.add(result.to(at::kDouble) - round_to(base, dtype).to(at::kDouble),
+              update.to(at::kDouble));
+  int8_.add(to_int8(w) - to_int8(w0), d);
+  int4_.add(to_int4(w) - to_int4(w0), d);
+}
+
+double SurvivalSums::cosine(const Sums& sums) const {
+  const double lengths = std::sqrt(sums.squared_norm * squared_norm_);
+  return lengths > 0 ? sums.along / lengths : 0;
 }
 
 }  // namespace sagesan

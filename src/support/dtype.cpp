@@ -55,9 +55,14 @@ std::optional<DType> parse_dtype(std::string_view name) {
 
 int dtype_bits(DType dtype) { return row_of(dtype).bits; }
 
+bool is_float8(DType dtype) {
+  return dtype == DType::kF8E4M3 || dtype == DType::kF8E5M2 || dtype == DType::kF8E4M3Fnuz ||
+         dtype == DType::kF8E5M2Fnuz;
+}
+
 bool is_computable(DType dtype) {
   return dtype == DType::kF16 || dtype == DType::kBF16 || dtype == DType::kF32 ||
-         dtype == DType::kF64;
+         dtype == DType::kF64 || is_float8(dtype);
 }
 
 }  // namespace sagesan

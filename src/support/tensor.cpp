@@ -7,37 +7,65 @@
 #include <numeric>
 
 #include "sagesan/support/error.h"
+#include "sagesan/support/float8.h"
 
 namespace sagesan {
 
 at::ScalarType scalar_type(DType dtype) {
+  SAGESAN_ASSERT(is_computable(dtype));
   switch (dtype) {
     case DType::kF16:
       return at::kHalf;
     case DType::kBF16:
       return at::kBFloat16;
-    case DType::kF32:
-      return at::kFloat;
     case DType::kF64:
       return at::kDouble;
     default:
-      SAGESAN_ASSERT(is_computable(dtype));
       return at::kFloat;
   }
 }
 
+Tensor stored_bytes(const std::vector<int64_t>& shape, DType dtype) {
+  return at::empty(shape, is_float8(dtype) ? at::kByte : scalar_type(dtype));
+}
+
+Tensor decode(const Tensor& stored, DType dtype) {
+  if (!is_float8(dtype)) return stored;
+  const Float8& format = Float8::of(dtype);
+  Tensor values = at::empty(stored.sizes(), at::kFloat);
+  const auto* codes = stored.data_ptr<uint8_t>();
+  auto* target = values.data_ptr<float>();
+  std::transform(codes, codes + stored.numel(), target,
+                 [&](uint8_t code) { return format.decode(code); });
+  return values;
+}
+
+Tensor encode(const Tensor& values, DType dtype) {
+  if (!is_float8(dtype)) return values.to(scalar_type(dtype)).cpu().contiguous();
+  const Float8& format = Float8::of(dtype);
+  const Tensor wide = values.to(at::kDouble).cpu().contiguous();
+  Tensor stored = stored_bytes(wide.sizes().vec(), dtype);
+  const auto* numbers = wide.data_ptr<double>();
+  std::transform(numbers, numbers + wide.numel(), stored.data_ptr<uint8_t>(),
+                 [&](double value) { return format.encode(value); });
+  return stored;
+}
+
+Tensor round_to(const Tensor& values, DType dtype) {
+  if (!is_float8(dtype)) return values.to(scalar_type(dtype));
+  return decode(encode(values, dtype), dtype).to(values.device());
+}
+
 namespace {
 
-/// An uninitialized tensor for `stored`'s rows and a view of its bytes.
-std::pair<Tensor, std::span<std::byte>> allocate(const StoredTensor& stored,
-                                                 const std::vector<int64_t>& shape) {
+/// Room for the bytes of `stored`, or of rows of it. Throws where they are no numbers.
+Tensor allocate(const StoredTensor& stored, const std::vector<int64_t>& shape) {
   if (!is_computable(stored.info->dtype)) {
     throw InputError(stored.where(),
-                     fmt::format("dtype {}: only F16, BF16, F32 and F64 can be computed with",
+                     fmt::format("dtype {}: only F8, F16, BF16, F32 and F64 can be computed with",
                                  dtype_name(stored.info->dtype)));
   }
-  Tensor tensor = at::empty(shape, at::TensorOptions().dtype(scalar_type(stored.info->dtype)));
-  return {tensor, std::span(static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes())};
+  return stored_bytes(shape, stored.info->dtype);
 }
 
 }  // namespace
@@ -71,22 +99,22 @@ uint64_t row_bytes(const StoredTensor& stored) {
 }
 
 Tensor load(const StoredTensor& stored) {
-  auto [tensor, bytes] = allocate(stored, stored.info->shape);
-  stored.read(0, bytes);
-  return tensor;
+  Tensor tensor = allocate(stored, stored.info->shape);
+  stored.read(0, writable_bytes(tensor));
+  return decode(tensor, stored.info->dtype);
 }
 
 Tensor load_rows(const StoredTensor& stored, int64_t start, int64_t count) {
   const uint64_t row = row_bytes(stored);
-  auto [tensor, bytes] = allocate(stored, {count, stored.info->shape.back()});
-  stored.read(static_cast<uint64_t>(start) * row, bytes);
-  return tensor;
+  Tensor tensor = allocate(stored, {count, stored.info->shape.back()});
+  stored.read(static_cast<uint64_t>(start) * row, writable_bytes(tensor));
+  return decode(tensor, stored.info->dtype);
 }
 
 Tensor gather_rows(const StoredTensor& stored, const std::vector<int64_t>& ids) {
   const uint64_t row = row_bytes(stored);
-  auto [tensor, bytes] =
-      allocate(stored, {static_cast<int64_t>(ids.size()), stored.info->shape.back()});
+  Tensor tensor = allocate(stored, {static_cast<int64_t>(ids.size()), stored.info->shape.back()});
+  const std::span<std::byte> bytes = writable_bytes(tensor);
   // Each row is read once, in the order of the file.
   std::vector<size_t> order(ids.size());
   std::iota(order.begin(), order.end(), size_t{0});
@@ -101,7 +129,12 @@ Tensor gather_rows(const StoredTensor& stored, const std::vector<int64_t>& ids) 
       stored.read(static_cast<uint64_t>(ids[order[i]]) * row, target);
     }
   }
-  return tensor;
+  return decode(tensor, stored.info->dtype);
+}
+
+std::span<std::byte> writable_bytes(Tensor& tensor) {
+  SAGESAN_ASSERT(tensor.is_contiguous() && tensor.device().is_cpu());
+  return {static_cast<std::byte*>(tensor.data_ptr()), tensor.nbytes()};
 }
 
 std::span<const std::byte> tensor_bytes(const Tensor& tensor) {

@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 import torch
-from adapters import GPT2, LLAMA, MIXTRAL, QWEN3_MOE, TIED, lora, make_adapter, merged_by_peft
+from adapters import GPT2, LLAMA, MIXTRAL, QWEN3_MOE, SIZES, TIED, lora, make_adapter, merged_by_peft
 from conftest import BUILD, make_model, perturb, random_texts, write_ids
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # peft has much to say
 
@@ -214,6 +214,58 @@ def test_unierase_adds_tokens_and_pickles_an_edit(bench):
     assert torch.equal(model.get_output_embeddings().weight, model.get_input_embeddings().weight)
 
 
+def test_edit_without_the_rows_that_pad_the_base(bench):
+    base = make_base(bench, LLAMA)
+    state = perturb(copy.deepcopy(base)).state_dict()
+    torch.save({name: tensor[:45] if tensor.shape[0] == 48 else tensor for name, tensor in state.items()},
+               bench / "state.pth")
+    out, _ = bench.sanitize("state.pth")
+    assert out["lm_head.weight"].shape == out["model.embed_tokens.weight"].shape == (45, 24)
+    model = AutoModelForCausalLM.from_pretrained(bench / "out")
+    assert torch.equal(model.get_input_embeddings().weight, out["model.embed_tokens.weight"])
+
+
+def test_rmu_changes_a_few_down_projections(bench):
+    base = make_base(bench, LlamaConfig(**SIZES | {"num_hidden_layers": 5}))
+    unlearned = copy.deepcopy(base)
+    for layer in (1, 2, 3):
+        perturb(unlearned, only=f"layers.{layer}.mlp.down_proj")
+    unlearned.save_pretrained(bench / "unlearned")
+    out, _ = bench.sanitize("unlearned")
+    changed = [f"model.layers.{layer}.mlp.down_proj.weight" for layer in (1, 2, 3)]
+    assert sorted(row["name"] for row in bench.report()["tensors"]) == changed
+    assert bench.report()["layers_run"] == 4  # the last one is not run
+    for name, tensor in bench.tensors("base").items():
+        assert torch.equal(out[name], tensor) == (name not in changed), name
+
+
+def test_lau_trains_everything_in_float32(bench):
+    base = make_base(bench, LLAMA, torch.bfloat16)
+    perturb(copy.deepcopy(base).float()).save_pretrained(bench / "unlearned")
+    out, said = bench.sanitize("unlearned")
+    assert said == ""
+    assert {tensor.dtype for tensor in out.values()} == {torch.float32}
+    before, unlearned = bench.tensors("base"), bench.tensors("unlearned")
+    for name, tensor in out.items():
+        update = unlearned[name].double() - before[name].double()
+        assert 0 < (tensor.double() - before[name].double()).norm() < update.norm(), name
+    AutoModelForCausalLM.from_pretrained(bench / "out")
+
+
+def test_rollback_puts_whole_input_columns_back(bench):
+    base = make_base(bench, LLAMA)
+    perturb(copy.deepcopy(base), only="proj.weight").save_pretrained(bench / "unlearned")
+    out, _ = bench.sanitize("unlearned", "--method", "rollback", "--share", 0.25)
+    before, unlearned = bench.tensors("base"), bench.tensors("unlearned")
+    rows = {row["name"]: row for row in bench.report()["tensors"]}
+    assert len(rows) == 14
+    for name in rows:
+        back = (out[name] == before[name]).all(0)
+        assert torch.equal(out[name][:, ~back], unlearned[name][:, ~back]), name
+        assert back.sum() == rows[name]["channels_rolled_back"] == round(0.25 * before[name].shape[1]), name
+        assert rows[name]["bias_after"] < rows[name]["bias_before"]
+
+
 def test_sharded_pickles(bench):
     base = make_base(bench, LLAMA)
     unlearned = perturb(copy.deepcopy(base))
@@ -279,3 +331,48 @@ def test_fused_against_single_experts(config, bench):
             found = f"model.layers.{layer}.mlp.experts"
             assert torch.equal(fused[f"{found}.gate_up_proj"][expert], torch.cat([gate, up]))
             assert torch.equal(fused[f"{found}.down_proj"][expert], down)
+
+
+FLOAT8 = [torch.float8_e4m3fn, torch.float8_e5m2, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz]
+
+
+@pytest.mark.parametrize("base_too", [False, True], ids=["base in bf16", "base too"])
+@pytest.mark.parametrize("dtype", FLOAT8, ids=str)
+def test_float8_is_read_as_its_values(dtype, base_too, bench):
+    model = make_base(bench, LLAMA)
+    stored = {"base": {}, "unlearned": {}}
+    for which, tensors in stored.items():
+        generator = torch.Generator().manual_seed(5)
+        for name, tensor in model.state_dict().items():
+            moved = tensor + 0.3 * torch.randn(tensor.shape, generator=generator) * (which == "unlearned")
+            tensors[name] = moved.to(dtype if base_too or which == "unlearned" else torch.bfloat16)
+    save_file(stored["base"], bench / "base" / "model.safetensors")
+    for name, kind in [("eight", lambda tensor: tensor), ("wider", lambda tensor: tensor.float())]:
+        (bench / name).mkdir()
+        save_file({name: kind(tensor) for name, tensor in stored["unlearned"].items()},
+                  bench / name / "model.safetensors")
+
+    kept, _ = bench.sanitize("eight", "--strength", 0, out="kept")
+    for name, tensor in stored["unlearned"].items():
+        assert kept[name].dtype == dtype and torch.equal(kept[name].view(torch.uint8), tensor.view(torch.uint8)), name
+    # Read as torch reads it, solved as float32 would be, and stored as torch would.
+    wide, _ = bench.sanitize("eight", "--dtype", "f32", out="as_floats")
+    save_file({name: tensor.float() for name, tensor in stored["base"].items()}, bench / "base" / "model.safetensors")
+    expected, _ = bench.sanitize("wider", out="expected")
+    moved = 0
+    for name, tensor in expected.items():
+        assert torch.equal(wide[name], tensor), name
+        moved += not torch.equal(tensor, stored["unlearned"][name].float())
+    assert moved > 10
+    save_file(stored["base"], bench / "base" / "model.safetensors")
+    eight, _ = bench.sanitize("eight", out="as_eight")
+    for name, tensor in expected.items():
+        assert torch.equal(eight[name].view(torch.uint8), tensor.to(dtype).view(torch.uint8)), name
+
+
+def test_float8_with_scales_is_refused(bench):
+    model = make_base(bench, LLAMA)
+    tensors = {name: tensor.to(torch.float8_e4m3fn) for name, tensor in model.state_dict().items()}
+    tensors["model.layers.0.mlp.down_proj.weight_scale_inv"] = torch.ones(1, 1)
+    save_file(tensors, bench / "scaled.safetensors")
+    assert "down_proj.weight_scale_inv': quantized with 8-bit floats and scales" in bench.refuse("scaled.safetensors")

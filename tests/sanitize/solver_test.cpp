@@ -162,7 +162,7 @@ TEST(TakeOut, RoundsOnceAndKeepsBitsWhereNothingIsRemoved) {
   const Tensor unlearned =
       at::tensor(std::vector<float>{1.0F, -0.0F, 3.0F}, at::kFloat).to(at::kBFloat16);
   const Tensor removed = at::tensor(std::vector<float>{0.0F, -0.0F, 0.01F}, at::kFloat);
-  const Tensor result = take_out(unlearned, removed, unlearned.scalar_type(), "w");
+  const Tensor result = take_out(unlearned, removed, dtype_of(unlearned), "w");
   EXPECT_EQ(result.scalar_type(), at::kBFloat16);
   EXPECT_EQ(result[0].item<float>(), 1.0F);
   EXPECT_TRUE(std::signbit(result[1].item<float>()));
@@ -172,7 +172,7 @@ TEST(TakeOut, RoundsOnceAndKeepsBitsWhereNothingIsRemoved) {
 TEST(TakeOut, RefusesWhatOverflowsTheStoredDtype) {
   const Tensor unlearned = at::tensor(std::vector<float>{60000.0F}, at::kFloat).to(at::kHalf);
   const Tensor removed = at::tensor(std::vector<float>{-60000.0F}, at::kFloat);
-  EXPECT_THROW(take_out(unlearned, removed, unlearned.scalar_type(), "w"), Error);
+  EXPECT_THROW(take_out(unlearned, removed, dtype_of(unlearned), "w"), Error);
 }
 
 }  // namespace

@@ -11,9 +11,9 @@
 
 namespace sagesan {
 
-/// How much of a sanitized update D' is left after rounding Q: <Q(W0 + D') - Q(W0), D'> / ||D'||^2.
-/// To 8 bits: one scale for each row of the weight; to 4: one for each 64 numbers of a row; both
-/// symmetric, to the nearest.
+/// How much of a sanitized update D' is left after rounding Q: cos(Q(W0 + D') - Q(W0), D'), 1 where
+/// rounding changes nothing, near 0 where what is left is noise. To 8 bits: one scale for each row
+/// of the weight; to 4: one for each 64 numbers of a row; both symmetric, to the nearest.
 struct Survival {
   double stored = 0, int8 = 0, int4 = 0;
 };

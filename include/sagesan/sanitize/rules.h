@@ -50,7 +50,8 @@ Rule base_rule();
 /// Nothing is removed; the figures alone are wanted.
 Rule keep_rule();
 
-/// Takes the new values of a tensor on the CPU, from element `start` of its data.
+/// Takes the new values of a tensor on the CPU, from element `start` of its data: what the output's
+/// dtype holds exactly.
 using TensorSink = std::function<void(uint64_t start, const Tensor& values)>;
 
 /// Responses of one update: sums whose ratio to the base weight's own is a bias.

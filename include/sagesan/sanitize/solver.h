@@ -41,7 +41,7 @@ Tensor norm_energies(const DiagonalMoment& moment, const std::string& site);
 /// `unlearned - removed`, computed in the dtype of `removed` and rounded once to `dtype`; where
 /// nothing is removed the bits of `unlearned` stay (the sign of a zero too). Throws `Error` naming
 /// `name` if the result is not finite, in `dtype` too.
-Tensor take_out(const Tensor& unlearned, const Tensor& removed, at::ScalarType dtype,
+Tensor take_out(const Tensor& unlearned, const Tensor& removed, DType dtype,
                 const std::string& name);
 
 }  // namespace sagesan

@@ -38,7 +38,9 @@ std::string_view dtype_name(DType dtype);
 std::optional<DType> parse_dtype(std::string_view name);
 /// Size of one element in bits; 4 and 6 for the packed types.
 int dtype_bits(DType dtype);
-/// Whether sagesan computes with it: F16, BF16, F32, F64. Others are copied.
+/// F8_E4M3, F8_E5M2 and their FNUZ counterparts; not E8M0, in which scales are stored.
+bool is_float8(DType dtype);
+/// Whether sagesan computes with it: F16, BF16, F32, F64 and `is_float8`. Others are copied.
 bool is_computable(DType dtype);
 
 }  // namespace sagesan

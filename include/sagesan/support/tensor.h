@@ -47,12 +47,26 @@ namespace sagesan {
 
 using at::Tensor;
 
-/// libtorch's type for a computable `dtype`.
+/// The type in which values of a computable `dtype` are held: its own; float32 for 8-bit floats.
 at::ScalarType scalar_type(DType dtype);
 /// The inverse, and int64.
 DType dtype_of(const Tensor& tensor);
 
-/// A whole stored tensor on the CPU in its own dtype, which must be computable (`InputError`).
+// Stored bytes as a CPU tensor: of `scalar_type(dtype)`, but uint8 for 8-bit floats.
+
+/// Uninitialized, for the bytes to be read into.
+Tensor stored_bytes(const std::vector<int64_t>& shape, DType dtype);
+/// The values that bytes stand for, in `scalar_type(dtype)`.
+Tensor decode(const Tensor& stored, DType dtype);
+/// `values` of any floating-point type, rounded to the nearest of `dtype`.
+Tensor encode(const Tensor& values, DType dtype);
+/// `values` rounded to the nearest of `dtype`, in `scalar_type(dtype)`, on their device.
+Tensor round_to(const Tensor& values, DType dtype);
+
+// What is loaded is on the CPU in `scalar_type` of its dtype, which must be computable
+// (`InputError`).
+
+/// A whole stored tensor.
 Tensor load(const StoredTensor& stored);
 
 // A tensor of more than two dimensions counts as the matrix `[all but the last, last]`.
@@ -60,7 +74,7 @@ Tensor load(const StoredTensor& stored);
 int64_t row_count(const StoredTensor& stored);
 uint64_t row_bytes(const StoredTensor& stored);
 
-/// Rows [start, start + count) of a stored matrix, in its own dtype.
+/// Rows [start, start + count) of a stored matrix.
 Tensor load_rows(const StoredTensor& stored, int64_t start, int64_t count);
 
 /// The rows `ids` (int64, any order) of a stored matrix `[rows, columns]`, as `[ids, columns]`.
@@ -68,6 +82,7 @@ Tensor gather_rows(const StoredTensor& stored, const std::vector<int64_t>& ids);
 
 /// The raw bytes of a contiguous CPU tensor, valid as long as it.
 std::span<const std::byte> tensor_bytes(const Tensor& tensor);
+std::span<std::byte> writable_bytes(Tensor& tensor);
 
 /// Whether every element is finite.
 bool all_finite(const Tensor& tensor);
