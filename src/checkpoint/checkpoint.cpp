@@ -7,6 +7,7 @@
 #include <set>
 
 #include "sagesan/checkpoint/pickle_file.h"
+#include "sagesan/checkpoint/quantized.h"
 #include "sagesan/checkpoint/safetensors.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/json.h"
@@ -46,8 +47,14 @@ bool has_pickle_name(const fs::path& file) {
 }
 
 std::unique_ptr<TensorFile> open_weights(const fs::path& file) {
-  if (has_pickle_name(file)) return std::make_unique<PickleFile>(file);
-  return std::make_unique<SafetensorsFile>(file);
+  std::unique_ptr<TensorFile> result;
+  if (has_pickle_name(file)) {
+    result = std::make_unique<PickleFile>(file);
+  } else {
+    result = std::make_unique<SafetensorsFile>(file);
+  }
+  check_not_quantized(*result);
+  return result;
 }
 
 /// The one weights file of a directory that has none of the usual names.

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "sagesan/checkpoint/quantized.h"
 #include "sagesan/model/family.h"
 #include "sagesan/support/error.h"
 
@@ -223,9 +224,11 @@ ModelConfiguration read_configuration(const std::filesystem::path& directory) {
   const std::filesystem::path path = directory / "config.json";
   const Json json = read_json_file(path, 64 << 20);
   const JsonObject config(json, path.string());
-  if (config.find("quantization_config") != nullptr) {
+  if (const Json* quantization = config.find("quantization_config")) {
+    const auto method = quantization->find("quant_method");
+    const bool named = method != quantization->end() && method->is_string();
     config.fail("quantization_config",
-                "quantized checkpoints are not supported; save the model in bf16, f16 or f32");
+                quantized_message(named ? quote(method->get<std::string>()) : "some method"));
   }
   const std::string architecture = read_architecture(config);
   std::string known;

@@ -54,6 +54,28 @@ TEST_F(CheckpointTest, SingleFile) {
   EXPECT_EQ(total_bytes(checkpoint.tensors()), 2U);
 }
 
+TEST_F(CheckpointTest, QuantizedOnesAreRefusedByName) {
+  const std::string module = "model.layers.0.mlp.down_proj";
+  const std::map<std::vector<std::string>, std::string> cases = {
+      {{".weight", ".weight.absmax", ".weight.quant_map"}, "bitsandbytes"},
+      {{".weight", ".weight.quant_state.bitsandbytes__nf4"}, "bitsandbytes"},
+      {{".weight", ".SCB"}, "bitsandbytes"},
+      {{".qweight", ".qzeros", ".scales", ".g_idx"}, "GPTQ"},
+      {{".qweight", ".qzeros", ".scales"}, "AWQ"},
+      {{".W_q", ".meta"}, "HQQ"},
+      {{".weight_packed", ".weight_shape"}, "compressed-tensors"},
+      {{"_blocks", "_scales"}, "MXFP4"},
+      {{".weight", ".weight_scale_inv"}, "8-bit floats and scales"},
+      {{".weight", ".weight_scale"}, "8-bit numbers and scales"}};
+  for (const auto& [endings, quantizer] : cases) {
+    std::vector<std::string> names = {"model.norm.weight"};
+    for (const std::string& ending : endings) names.push_back(module + ending);
+    put("model.safetensors", shard(names));
+    refuse((root_ / "model.safetensors").string() + ": tensor '" + module,
+           "quantized with " + quantizer + ": such numbers are no weights");
+  }
+}
+
 TEST_F(CheckpointTest, Shards) {
   put("model-1.safetensors", shard({"a", "b"}));
   put("model-2.safetensors", shard({"c"}));

@@ -64,7 +64,7 @@ TEST_F(BadInput, UnsupportedArchitecture) {
 
 TEST_F(BadInput, QuantizedCheckpoint) {
   edit_config(base(), [](auto& c) { c["quantization_config"] = {{"quant_method", "gptq"}}; });
-  refuse(sanitize(), 3, {config(), "quantized checkpoints are not supported"});
+  refuse(sanitize(), 3, {config(), "quantized with 'gptq'", "model.dequantize()"});
 }
 
 TEST_F(BadInput, BrokenConfiguration) {
