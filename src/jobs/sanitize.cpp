@@ -85,12 +85,13 @@ void give_pair_notices(const SanitizeInputs& inputs, const UpdateVector& updates
 ConfigChanges config_changes(const SanitizeOptions& options, const SanitizeInputs& inputs,
                              const UpdateVector& updates) {
   ConfigChanges changes{.dtype = options.output.dtype};
-  const bool own = std::filesystem::exists(options.unlearned / "config.json");
-  const auto& parameters = inputs.map.parameters;
+  if (std::filesystem::exists(options.unlearned / "config.json")) return changes;
   for (const Update& update : updates.updates) {
-    const auto found = parameters.find(update.name);
-    if (own || !update.grown || found == parameters.end()) continue;
-    if (found->second.site.is_embedding()) changes.vocabulary = update.grown.info->shape[0];
+    if (!inputs.hints.vocabulary.contains(update.name)) continue;
+    const int64_t rows = (update.grown ? update.grown : update.unlearned).info->shape[0];
+    if (const StoredTensor base = inputs.base.find(update.name);
+        base && base.info->shape[0] != rows)
+      changes.vocabulary = rows;
   }
   return changes;
 }
@@ -189,7 +190,8 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
       compare(inputs.base, inputs.unlearned.checkpoint, progress, inputs.hints);
   if (updates.changed_count() == 0) {
     throw InputError(options.unlearned.string(),
-                     "the checkpoints are identical: nothing to sanitize");
+                     "the checkpoints are identical: nothing to sanitize (a method that works at "
+                     "inference, such as ECO prompts, leaves the weights as they were)");
   }
   const Plan plan = make_plan(updates, inputs.map, options.method, options.other,
                               NameFilter(options.include, options.exclude));
