@@ -22,6 +22,17 @@ Tensor part_of(const StoredFactor& factor, const Tensor& whole) {
   return view_of(factor, whole).to(type).contiguous();
 }
 
+/// The factors B of all routes, `[1, rank, routes * out]`.
+Tensor load_routes(const LowRankUpdate& update) {
+  std::vector<Tensor> parts;
+  for (const StoredTensor& route : update.routes) {
+    StoredFactor b = update.rows;
+    b.stored = route;
+    parts.push_back(load_factor(b));
+  }
+  return at::cat(parts, 2);
+}
+
 }  // namespace
 
 Tensor SharedFactors::load(const StoredTensor& stored) {
@@ -46,7 +57,7 @@ FactorPair load_factors(const LowRankUpdate& update, SharedFactors& shared) {
     if (factor.slabs == factor.experts) return load_factor(factor);
     return part_of(factor, shared.load(factor.stored));
   };
-  Tensor rows = read(update.rows);
+  Tensor rows = update.routes.empty() ? read(update.rows) : load_routes(update);
   Tensor columns = read(update.columns);
   const bool wide = rows.scalar_type() == at::kDouble || columns.scalar_type() == at::kDouble;
   const at::ScalarType type = wide ? at::kDouble : at::kFloat;

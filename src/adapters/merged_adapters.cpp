@@ -49,6 +49,12 @@ void check_together(const std::vector<AdapterChange>& changes) {
                                quote(whole->base.info->name), stored.file->path().string()));
 }
 
+/// Whether the rows of several routes stand one below another.
+bool is_routed(const std::vector<AdapterChange>& changes) {
+  const auto& low_rank = changes.front().low_rank;
+  return low_rank && !low_rank->routes.empty();
+}
+
 }  // namespace
 
 /// What is kept between reads: of the tensor read last, both factors of each change with DoRA's
@@ -79,6 +85,11 @@ struct MergedAdapters::Work {
 MergedAdapters::MergedAdapters(const Checkpoint& base, const std::vector<Adapter>& adapters)
     : adapters_(adapters), work_(std::make_unique<Work>(adapters.size())) {
   SAGESAN_ASSERT(!adapters.empty());
+  for (const Adapter& adapter : adapters) {
+    if (adapters.size() == 1 || !adapter.routed()) continue;
+    throw InputError(adapter.file().path().string(),
+                     "is routed at run time, so that no other adapter can be summed with it");
+  }
   std::map<std::string, std::vector<AdapterChange>> by_name;
   for (const Adapter& adapter : adapters) {
     for (AdapterChange& change : match_adapter(adapter, base))
@@ -98,6 +109,8 @@ MergedAdapters::MergedAdapters(const Checkpoint& base, const std::vector<Adapter
     }
     info.dtype = replaced ? found->second[0].whole.info->dtype : DType::kF64;
     info.offset = 0;
+    if (is_routed(found->second))
+      info.shape[0] *= static_cast<int64_t>(found->second[0].low_rank->routes.size());
     info.bytes = tensor_bytes_of(info.dtype, info.shape, stored.where());
     by_name_[info.name] = tensors_.size();
     tensors_.push_back(std::move(info));
@@ -158,7 +171,18 @@ size_t MergedAdapters::index_of(const TensorInfo& tensor) const {
 /// The rows that the changes start from.
 Tensor MergedAdapters::base_rows(size_t index, int64_t start, int64_t count) const {
   const AdapterChange& first = changes_[index].front();
-  return wide_rows(first.whole ? first.whole : first.base, start, count);
+  const StoredTensor& stored = first.whole ? first.whole : first.base;
+  if (!is_routed(changes_[index])) return wide_rows(stored, start, count);
+  // Every route starts from the same rows.
+  const int64_t rows = stored.info->shape[0];
+  std::vector<Tensor> parts;
+  for (int64_t row = start; row < start + count;) {
+    const int64_t own = row % rows;
+    const int64_t here = std::min(rows - own, start + count - row);
+    parts.push_back(wide_rows(stored, own, here));
+    row += here;
+  }
+  return at::cat(parts);
 }
 
 /// Loads the factors of a tensor. DoRA's norms of columns need a pass over all rows.

@@ -242,6 +242,15 @@ void Adapter::check_module(const AdapterModule& module) const {
   if (module.routed()) {
     if (module.b) throw InputError(module.b.where(), "stands beside numbered ones");
     if (module.routed_b.empty()) throw InputError(where, "has a router and no numbered lora_B");
+    if (module.magnitude || configuration_.use_dora)
+      throw InputError(where, "is routed at run time and has DoRA's magnitudes: not supported");
+    if (module.bias || configuration_.lora_bias)
+      throw InputError(where, "is routed at run time and has lora_B.bias: not supported");
+    const auto routes = static_cast<int64_t>(module.routed_b.size());
+    if (configuration_.routes > 0 && configuration_.routes != routes) {
+      throw InputError(where, fmt::format("has {} factors B, but {} says lora_nums {}", routes,
+                                          kConfiguration, configuration_.routes));
+    }
     for (size_t i = 0; i < module.routed_b.size(); ++i) {
       const StoredTensor& b = module.routed_b[i];
       need(b, fmt::format("lora_B{}", i).c_str());

@@ -20,12 +20,15 @@ constexpr uint64_t kMaxBytes = uint64_t{16} << 20;
 constexpr int64_t kMaxRank = int64_t{1} << 24;
 
 /// Keys that are read, and those that say nothing about the merged weights: what was adapted is
-/// seen in the tensors, dropout and VeLoRA's backward pass matter in training alone.
-constexpr std::array<std::string_view, 33> kKnown = {
+/// seen in the tensors, dropout, VeLoRA's backward pass and HydraLoRA's balance loss (blc) matter
+/// in training alone.
+constexpr std::array<std::string_view, 36> kKnown = {
     "alpha_pattern",
     "auto_mapping",
     "base_model_name_or_path",
     "bias",
+    "blc_alpha",
+    "blc_weight",
     "corda_config",
     "eva_config",
     "exclude_modules",
@@ -38,6 +41,7 @@ constexpr std::array<std::string_view, 33> kKnown = {
     "lora_alpha",
     "lora_bias",
     "lora_dropout",
+    "lora_nums",
     "lora_ga_config",
     "megatron_core",
     "modules_to_save",
@@ -195,6 +199,7 @@ AdapterConfiguration read_adapter_configuration(const std::filesystem::path& pat
   result.biases = read_bias(config);
   result.modules_to_save = read_names(config, "modules_to_save");
   result.target_parameters = read_names(config, "target_parameters");
+  result.routes = config.integer_or("lora_nums", 0, 0);
   result.peft_version = config.string_or("peft_version", "");
   // Accepted above, so it is JSON without duplicate keys: this only adds the order.
   const auto document = nlohmann::ordered_json::parse(text);

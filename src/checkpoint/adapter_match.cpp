@@ -38,15 +38,7 @@ class Matcher {
 
   std::vector<AdapterChange> run() {
     std::map<std::string, std::vector<const AdapterModule*>> by_key;
-    for (const AdapterModule& module : adapter_.modules()) {
-      if (module.routed()) {
-        throw InputError(module.a.where(),
-                         fmt::format("module {} is routed at run time between {} factors B: it has "
-                                     "no merged weights",
-                                     quote(module.key), module.routed_b.size()));
-      }
-      by_key[module.key].push_back(&module);
-    }
+    for (const AdapterModule& module : adapter_.modules()) by_key[module.key].push_back(&module);
     for (auto& [key, modules] : by_key) add_modules(key, modules);
     for (const WholeTensor& whole : adapter_.whole_tensors()) add_whole(whole);
     std::vector<AdapterChange> result;
@@ -127,7 +119,7 @@ class Matcher {
     a.first_expert = place.first_expert;
     a.slabs = place.slabs;
     StoredFactor b = a;
-    b.stored = product.module.b;
+    b.stored = product.module.first_b();
     b.is_a = false;
     LowRankUpdate update;
     update.rows = product.a_on_rows ? a : b;
@@ -135,6 +127,7 @@ class Matcher {
     update.rows.start = place.row;
     update.rows.length = shape[shape.size() - 2];
     update.columns.length = shape.back();
+    update.routes = product.module.routed_b;
     update.scale = adapter_.configuration().scaling(product.key);
     update.magnitude = product.module.magnitude;
     AdapterChange& result = change(target);
@@ -155,6 +148,13 @@ class Matcher {
     const Product product{
         module, targeted ? name : key, parameter.shape.size() == 3 ? parameter.shape[0] : 1,
         runs_along_rows(adapter_, module, {name, parameter.shape, targeted}, base_.path())};
+    if (module.routed() && (targeted || product.a_on_rows)) {
+      throw InputError(
+          module.a.where(),
+          fmt::format("module {} is routed at run time: only for linear layers whose weight is "
+                      "stored [out, in], not for {} {}",
+                      quote(key), quote(name), shape_text(parameter.shape)));
+    }
     const int64_t rank = adapter_.configuration().rank(product.key);
     if (module.a.info->shape[0] != rank * product.experts) {
       throw InputError(

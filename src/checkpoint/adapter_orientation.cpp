@@ -63,7 +63,7 @@ bool are_transposed(const Adapter& adapter, const AdapterModule& module, const J
 bool runs_along_rows(const Adapter& adapter, const AdapterModule& module,
                      const AdapterTarget& target, const std::filesystem::path& base) {
   const int64_t in = module.a.info->shape[1];
-  const int64_t out = module.b.info->shape[0];
+  const int64_t out = module.first_b().info->shape[0];
   const int64_t rows = target.shape[target.shape.size() - 2];
   const int64_t columns = target.shape.back();
   const bool matrix = target.shape.size() == 2;
@@ -73,7 +73,7 @@ bool runs_along_rows(const Adapter& adapter, const AdapterModule& module,
     throw InputError(
         module.a.where(),
         fmt::format("shape {} with lora_B {} does not fit {} of the base {}, which is {}",
-                    shape_text(module.a.info->shape), shape_text(module.b.info->shape),
+                    shape_text(module.a.info->shape), shape_text(module.first_b().info->shape),
                     quote(target.name), base.string(), shape_text(target.shape)));
   }
   if (plain != transposed) return transposed;

@@ -58,7 +58,7 @@ bool fits(const AdapterModule& module, const TargetedParameter& parameter, int64
   const int64_t experts = shape.size() == 3 ? shape[0] : 1;
   const int64_t rows = shape[shape.size() - 2];
   const int64_t in = module.a.info->shape[1];
-  const int64_t out = module.b.info->shape[0];
+  const int64_t out = module.first_b().info->shape[0];
   return module.a.info->shape[0] % rank == 0 && module.a.info->shape[0] / rank == experts &&
          ((in == shape.back() && out == rows) || (in == rows && out == shape.back()));
 }
@@ -137,7 +137,7 @@ std::vector<size_t> assign_parameters(const Adapter& adapter, const std::string&
         outer.a.where(),
         fmt::format("shape {} with lora_B {} does not fit {} of the base {}, which is {}, "
                     "at rank {}",
-                    shape_text(outer.a.info->shape), shape_text(outer.b.info->shape),
+                    shape_text(outer.a.info->shape), shape_text(outer.first_b().info->shape),
                     quote(fmt::format("{}.{}", key, parameters[0].name)), base.string(),
                     shape_text(parameters[0].shape), ranks[0]));
   }

@@ -35,6 +35,12 @@ uint64_t columns(const StoredTensor& tensor) {
   return shape.size() < 2 ? 1 : static_cast<uint64_t>(shape.back());
 }
 
+/// Whether a matrix `to` has the rows of one `from` several times.
+bool is_repeated(const std::vector<int64_t>& from, const std::vector<int64_t>& to) {
+  return from.size() == 2 && to.size() == 2 && from[1] == to[1] && from[0] > 0 &&
+         to[0] % from[0] == 0;
+}
+
 class Pairing {
  public:
   Pairing(const Checkpoint& base, const Checkpoint& unlearned, const PairHints& hints)
@@ -112,10 +118,20 @@ class Pairing {
                                .unlearned = tensor,
                                .is_computed = unlearned_.is_computed()});
     if (from == to) return;
+    if (unlearned_.is_computed() && is_repeated(from, to)) return repeat_base(before, tensor);
     const bool may_grow = hints_.vocabulary.contains(name) && from.size() == to.size() &&
                           !to.empty() && std::equal(from.begin() + 1, from.end(), to.begin() + 1);
     if (!may_grow) fail_by_shape(tensor, from);
     pair_rows(before, tensor);
+  }
+
+  /// The same rows for each route of the unlearned tensor.
+  void repeat_base(const StoredTensor& before, const StoredTensor& tensor) {
+    Pending pending{.update = result_.updates.size() - 1,
+                    .base = {before.info->name, tensor.info->shape, {}}};
+    for (int64_t row = 0; row < tensor.info->shape[0]; row += before.info->shape[0])
+      pending.base.parts.push_back(TensorPart::whole(before));
+    pending_.push_back(std::move(pending));
   }
 
   /// Rows of tokens that both have; the unlearned checkpoint's others stay as they are.

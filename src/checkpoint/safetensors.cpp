@@ -37,15 +37,17 @@ SafetensorsFile::SafetensorsFile(std::filesystem::path path) : file_(std::move(p
   const std::string where = file_.path().string();
   std::string first(std::min<uint64_t>(file_.size(), 64), '\0');
   file_.read(0, std::as_writable_bytes(std::span(first)));
-  if (const std::string format = recognize_format(first); !format.empty()) {
+  uint64_t length = 0;
+  std::memcpy(&length, first.data(), std::min(first.size(), sizeof length));
+  // A header of 640 bytes starts as a pickle does: 80 02.
+  const bool has_header = first.size() > 8 && first[8] == '{' && length <= file_.size() - 8;
+  if (const std::string format = recognize_format(first); !has_header && !format.empty()) {
     throw InputError(where, "is " + format + ", expected safetensors");
   }
   if (file_.size() < 8) {
     throw InputError(where,
                      fmt::format("{} bytes long, too short for a safetensors file", file_.size()));
   }
-  uint64_t length = 0;
-  std::memcpy(&length, first.data(), sizeof length);
   if (length > file_.size() - 8) {
     throw InputError(where,
                      fmt::format("the header claims {} bytes but only {} follow: truncated, or "

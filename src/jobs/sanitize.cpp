@@ -40,6 +40,7 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
   report.architecture = inputs.map.architecture;
   report.base_identity = updates.base_identity;
   report.unlearned_identity = updates.unlearned_identity;
+  if (inputs.unlearned.adapters) report.routers = inputs.unlearned.adapters->front().router_names();
   report.tensors_total = static_cast<int64_t>(updates.updates.size());
   report.tensors_from_base = static_cast<int64_t>(updates.only_base.size());
   return report;
@@ -60,6 +61,17 @@ void give_notice_of_other_weights(const Adapter& adapter, const Notice& notice) 
     notice(printable(other) + " is no part of the adapter: left alone, and not in the output");
 }
 
+void give_routing_notice(const Adapter& adapter, const Notice& notice) {
+  if (!adapter.routed()) return;
+  const std::vector<AdapterModule>& modules = adapter.modules();
+  notice(fmt::format(
+      "{} is routed at run time in {} modules: each shared A is sanitized for all its factors B; "
+      "those and the routers' {} tensors are left alone",
+      printable(adapter.directory().string()),
+      std::count_if(modules.begin(), modules.end(), [](const auto& each) { return each.routed(); }),
+      adapter.router_names().size()));
+}
+
 void give_pair_notices(const SanitizeInputs& inputs, const UpdateVector& updates,
                        const Notice& notice) {
   if (!updates.only_base.empty() && !inputs.unlearned.checkpoint.is_computed()) {
@@ -71,6 +83,7 @@ void give_pair_notices(const SanitizeInputs& inputs, const UpdateVector& updates
     for (const Adapter& adapter : *inputs.unlearned.adapters) {
       for (const std::string& line : adapter.configuration().notices) notice(line);
       give_notice_of_other_weights(adapter, notice);
+      give_routing_notice(adapter, notice);
     }
   }
   for (const Update& update : updates.updates) {

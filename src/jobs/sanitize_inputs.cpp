@@ -83,6 +83,7 @@ void check_space(const SanitizeOptions& options, uint64_t bytes) {
 void check_pair(const SanitizeOptions& options, const SanitizeInputs& inputs) {
   const UpdateVector updates = pair_tensors(inputs.base, inputs.unlearned.checkpoint, inputs.hints);
   check_tied_heads(inputs, updates);
+  check_routed_parameters(updates, inputs.unlearned, inputs.map.parameters);
   check_saved_embedding(inputs.unlearned, inputs.map.tied_embedding);
   if (options.output.format == OutputFormat::kAdapter)
     check_adapter_output(options, inputs.unlearned, inputs.map.tied_embedding);
@@ -121,6 +122,7 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
   const bool adapters = Adapter::is_adapter(options.unlearned);
   const bool unlearned = (base || !adapters) && preflight.check([&] {
     inputs.unlearned = open_unlearned(options.unlearned, inputs.base, options.adapters);
+    check_routed_output(options, inputs.unlearned);
   });
   if (!options.moments.empty())
     preflight.check([&] { inputs.moments = std::make_unique<MomentsFile>(options.moments); });
@@ -143,9 +145,12 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
       settle_tied_head(options, inputs);
       if (!options.unlearned_activations) return;
       if (inputs.unlearned.merged != nullptr) {
-        throw InputError(
-            options.unlearned.string(),
-            "--activations unlearned needs a whole checkpoint: merge the adapter first");
+        throw InputError(options.unlearned.string(),
+                         inputs.unlearned.routed()
+                             ? "--activations unlearned needs a whole checkpoint: an adapter that "
+                               "is routed at run time cannot be merged into one"
+                             : "--activations unlearned needs a whole checkpoint: merge the "
+                               "adapter first");
       }
       match_parameters(inputs.unlearned_model, inputs.unlearned.checkpoint);
     });

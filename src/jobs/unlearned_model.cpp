@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -42,13 +44,40 @@ void check_saved_embedding(const UnlearnedModel& unlearned, const std::string& t
   }
 }
 
+void check_routed_output(const SanitizeOptions& options, const UnlearnedModel& unlearned) {
+  if (!unlearned.routed() || options.output.format == OutputFormat::kAdapter) return;
+  const std::vector<AdapterModule>& modules = unlearned.adapters->front().modules();
+  const auto module = std::find_if(modules.begin(), modules.end(),
+                                   [](const AdapterModule& each) { return each.routed(); });
+  throw InputError(module->a.where(),
+                   fmt::format("module {} is routed at run time between {} factors B: it has no "
+                               "merged weights; --out-format adapter gives the sanitized adapter",
+                               quote(module->key), module->routed_b.size()));
+}
+
+void check_routed_parameters(const UpdateVector& updates, const UnlearnedModel& unlearned,
+                             const std::map<std::string, Parameter>& parameters) {
+  if (!unlearned.routed()) return;
+  for (const Update& update : updates.updates) {
+    const AdapterChange& change = unlearned.merged->changes(update.unlearned.info->name).front();
+    const auto found = parameters.find(update.name);
+    if (!change.low_rank || change.low_rank->routes.empty() || found == parameters.end() ||
+        found->second.kind == ParameterKind::kLinear)
+      continue;
+    throw InputError(change.low_rank->columns.stored.where(),
+                     fmt::format("is routed at run time and adapts {}, which is of kind {}: only "
+                                 "for linear layers",
+                                 quote(update.name), parameter_kind_name(found->second.kind)));
+  }
+}
+
 void check_adapter_output(const SanitizeOptions& options, const UnlearnedModel& unlearned,
                           const std::string& tied_embedding) {
   const auto refuse = [&](const std::string& reason) {
-    throw InputError(options.unlearned.string(),
-                     fmt::format("--out-format adapter: {}; --out-format full writes the merged "
-                                 "model",
-                                 reason));
+    throw InputError(
+        options.unlearned.string(),
+        fmt::format("--out-format adapter: {}{}", reason,
+                    unlearned.routed() ? "" : "; --out-format full writes the merged model"));
   };
   if (unlearned.merged == nullptr) refuse("this is no PEFT adapter");
   if (options.output.dtype || options.output.shard_bytes > 0)

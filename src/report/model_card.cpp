@@ -90,6 +90,12 @@ std::string model_card(const SanitizeReport& report) {
   for (const RetainFileReport& file : report.retain_files)
     inputs.row("retain " + code(file.name), code(file.hash));
   text += inputs.text();
+  if (!report.routers.empty()) {
+    text += fmt::format(
+        "The adapter is routed at run time: each shared A was sanitized for all its factors B; "
+        "those and the routers' {} tensors (`{}` names them) are the unlearned adapter's.\n",
+        report.routers.size(), kReportName);
+  }
   return text;
 }
 

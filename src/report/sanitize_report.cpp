@@ -166,6 +166,7 @@ Json SanitizeReport::to_json() const {
                {"summary", summary_json(*this)},
                {"sites", Json::object()},
                {"tensors", Json::array()}};
+  if (!routers.empty()) json["inputs"]["unlearned"]["routers"] = routers;
   for (const auto& [name, site] : sites) {
     json["sites"][name] = {{"tokens", site.tokens},
                            {"channels", site.channels},

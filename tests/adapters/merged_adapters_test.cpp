@@ -19,6 +19,7 @@ using testing::TinyWeights;
 using testing::operator+;
 
 const std::string kQuery = "model.layers.0.q_proj";
+const std::string kValue = "model.layers.0.v_proj";
 
 /// The values as float32 holds them.
 std::vector<double> narrow(std::vector<double> values) {
@@ -118,6 +119,45 @@ TEST_F(MergedAdaptersTest, AdaptersAreSummed) {
   EXPECT_LT(error(base, expected), 5e-7);
   EXPECT_EQ(&merged_->adapter_of(merged_->changes(base.name)[1]), &adapters_[1]);
   EXPECT_NE(merged_->why_not_low_rank(base.name)->find("2 adapters are summed"), std::string::npos);
+}
+
+/// The large one has several blocks, at whose ends no route ends.
+TEST_F(MergedAdaptersTest, RoutesStandOneBelowAnother) {
+  for (const int64_t out : {5, 650}) {
+    const int64_t in = out == 5 ? 7 : 700;
+    const TinyWeights factors = testing::routed_factors(kQuery, 3, 2, in, out);
+    const TinyTensor base = random_tensor(kQuery + ".weight", {out, in});
+    adapters_.clear();
+    const TinyWeights plain = lora_pair(kValue, 2, 7, 5);
+    const TinyTensor value = random_tensor(kValue + ".weight", {5, 7});
+    put_adapter(factors + plain);
+    merge({base, value, random_tensor("model.norm.weight", {7})});
+    TinyTensor stacked{base.name, {3 * out, in}, {}};
+    std::vector<double> expected;
+    for (size_t route = 0; route < 3; ++route) {
+      const auto one = product({factors[0], factors[1 + route]}, 1.5);
+      expected.insert(expected.end(), one.begin(), one.end());
+      stacked.values.insert(stacked.values.end(), base.values.begin(), base.values.end());
+    }
+    ASSERT_EQ(merged_->tensors().size(), 2U);
+    EXPECT_EQ(merged_->find(base.name).info->shape, stacked.shape);
+    EXPECT_LT(error(stacked, expected), 1e-6);
+    EXPECT_EQ(merged_->find(value.name).info->shape, value.shape);
+    EXPECT_LT(error(value, product(plain, 1.5)), 1e-6);
+    EXPECT_FALSE(merged_->why_not_low_rank(base.name));
+  }
+}
+
+TEST_F(MergedAdaptersTest, RoutedAdaptersCannotBeSummed) {
+  put_adapter(lora_pair(kQuery, 2, 7, 5));
+  put_adapter(testing::routed_factors("model.layers.1.q_proj", 2, 2, 7, 5));
+  testing::expect_input_error(
+      [&] {
+        merge({random_tensor(kQuery + ".weight", {5, 7}),
+               random_tensor("model.layers.1.q_proj.weight", {5, 7})});
+      },
+      (root_ / "adapter1/adapter_model.safetensors").string(),
+      "is routed at run time, so that no other adapter can be summed with it");
 }
 
 TEST_F(MergedAdaptersTest, DoraOfRowsAndOfColumns) {

@@ -146,10 +146,10 @@ TEST_F(AdapterConfigurationTest, OptionsThatChangeNothingPass) {
 }
 
 TEST_F(AdapterConfigurationTest, UnknownKeysAreListed) {
-  const AdapterConfiguration config = read_with("lora_nums", 4);
+  const AdapterConfiguration config = read_with("lora_stacks", 4);
   ASSERT_EQ(config.notices.size(), 1U);
   EXPECT_EQ(config.notices[0],
-            path_.string() + ": key 'lora_nums' = '4' is not known and was passed over");
+            path_.string() + ": key 'lora_stacks' = '4' is not known and was passed over");
 }
 
 }  // namespace

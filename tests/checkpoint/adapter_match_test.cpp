@@ -11,6 +11,7 @@ using nlohmann::json;
 using testing::adapter_configuration;
 using testing::lora_pair;
 using testing::random_tensor;
+using testing::routed_factors;
 using testing::TinyWeights;
 using testing::operator+;
 
@@ -149,13 +150,33 @@ TEST_F(AdapterMatchTest, CopiesOfTheBaseAreLeftOut) {
   refuse("'model.embed_tokens.weight' is both adapted and replaced");
 }
 
-TEST_F(AdapterMatchTest, RoutedModulesCannotBeMerged) {
-  const std::string module = "base_model.model." + kQuery + ".";
-  put_adapter({random_tensor(module + "lora_A.weight", {2, 4}),
-               random_tensor(module + "lora_B0.weight", {6, 2}),
-               random_tensor(module + "lora_B1.weight", {6, 2})});
+TEST_F(AdapterMatchTest, RoutedModulesHaveOneUpdateOfAllRoutes) {
+  const TinyWeights factors = routed_factors(kQuery, 3, 2, 4, 6);
+  put_adapter(factors);
   put_base({random_tensor(kQuery + ".weight", {6, 4})});
-  refuse("module '" + kQuery + "' is routed at run time between 2 factors B");
+  ASSERT_EQ(match().size(), 1U);
+  const LowRankUpdate& update = *changes_[0].low_rank;
+  ASSERT_EQ(update.routes.size(), 3U);
+  for (size_t i = 0; i < 3; ++i) EXPECT_EQ(update.routes[i].info->name, factors[1 + i].name);
+  EXPECT_EQ(update.rows.stored.info, update.routes[0].info);
+  EXPECT_EQ(update.rows.length, 6);
+  EXPECT_EQ(update.columns.stored.info->name, factors[0].name);
+  EXPECT_TRUE(update.columns.is_a);
+  EXPECT_EQ(update.scale, 1.5);
+  put_base({random_tensor(kQuery + ".weight", {5, 4})});
+  refuse("shape [2, 4] with lora_B [6, 2] does not fit '" + kQuery + ".weight'");
+}
+
+TEST_F(AdapterMatchTest, RoutedModulesThatAreNoLinearLayers) {
+  put_adapter(routed_factors(kQuery, 2, 2, 4, 6));
+  put_base({random_tensor(kQuery + ".weight", {4, 6})}, "gpt2");
+  refuse("module '" + kQuery +
+         "' is routed at run time: only for linear layers whose weight is stored [out, in], not "
+         "for '" +
+         kQuery + ".weight' [4, 6]");
+  put_adapter(routed_factors(kExperts, 2, 6, 5, 4), "target_parameters", {"experts.down_proj"});
+  put_base({random_tensor(kExperts + ".down_proj", {3, 4, 5})});
+  refuse("not for '" + kExperts + ".down_proj' [3, 4, 5]");
 }
 
 class ExpertsMatchTest : public AdapterMatchTest {

@@ -126,6 +126,23 @@ TEST_F(AdapterTest, RoutedModulesAreRecognized) {
          "has a router and no numbered lora_B");
 }
 
+TEST_F(AdapterTest, RoutedModulesAreOfPlainLora) {
+  const std::string name = "model.layers.0.mlp.down_proj";
+  const TinyWeights factors = testing::routed_factors(name, 2, 2, 4, 6);
+  EXPECT_EQ(open_with("lora_nums", 2, factors).modules()[0].routed_b.size(), 2U);
+  refuse(factors,
+         "module '" + name + "': has 2 factors B, but adapter_config.json says lora_nums 3",
+         "lora_nums", 3);
+  const std::string dora = "is routed at run time and has DoRA's magnitudes";
+  refuse(factors, dora, "use_dora", true);
+  refuse(factors + TinyWeights{random_tensor(kLayer + "mlp.down_proj.lora_magnitude_vector", {6})},
+         dora);
+  refuse(factors + TinyWeights{random_tensor(kLayer + "mlp.down_proj.lora_B.bias", {6})},
+         "is routed at run time and has lora_B.bias");
+  refuse(factors + TinyWeights{random_tensor(kLayer + "mlp.down_proj.lora_B.weight", {6, 2})},
+         "stands beside numbered ones");
+}
+
 TEST_F(AdapterTest, EveryTensorHasARole) {
   const std::string module = kLayer + "self_attn.q_proj.";
   refuse(query_ + TinyWeights{random_tensor(module + "lora_E", {2, 2})},

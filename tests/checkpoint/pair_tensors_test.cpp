@@ -64,6 +64,36 @@ class PairTensors : public ::testing::Test {
 
 using Names = std::vector<std::string>;
 
+/// The routes of an adapter (`MergedAdapters`).
+TEST_F(PairTensors, RowsThatAreComputedSeveralTimes) {
+  const Checkpoint base = write("base", {count("q.weight", {2, 3}), count("k.weight", {2, 3})});
+  const Checkpoint stored = write("stored", {count("q.weight", {6, 3}, 100)});
+  const auto compute = [&] {
+    const StoredTensor tensor = stored.find("q.weight");
+    return Checkpoint::compute(
+        root_ / "stored",
+        std::make_unique<ArrangedTensors>(
+            path("stored"),
+            std::vector<ArrangedTensors::Arranged>{
+                {"q.weight", tensor.info->shape, {TensorPart::whole(tensor)}}}),
+        {path("stored")});
+  };
+  const Checkpoint computed = compute();
+  const UpdateVector updates = compare(base, computed, nullptr);
+  ASSERT_EQ(updates.updates.size(), 1U);
+  const Update& update = updates.updates[0];
+  EXPECT_TRUE(update.changed && update.is_computed && !update.grown);
+  EXPECT_EQ(update.base.info->shape, (std::vector<int64_t>{6, 3}));
+  EXPECT_EQ(read(update.base),
+            (std::vector<float>{0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(read(update.base, 5, 3), (std::vector<float>{5, 0, 1}));
+  EXPECT_EQ(read(update.unlearned)[17], 117);
+  EXPECT_EQ(updates.base_identity, checkpoint_identity(base, nullptr));
+  // What is stored so is another model.
+  expect_input_error([&] { pair_tensors(base, stored); }, path("stored"),
+                     "shape [6, 3], in the base [2, 3]");
+}
+
 TEST_F(PairTensors, WhatTheUnlearnedLacksIsTheBases) {
   const Checkpoint base = write("base", {count("a", {2}), count("b", {2}), count("c", {2})});
   const Checkpoint unlearned = write("unlearned", {count("b", {2}, 5)});

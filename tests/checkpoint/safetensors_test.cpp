@@ -32,6 +32,15 @@ class Safetensors : public ::testing::Test {
   int count_ = 0;
 };
 
+/// Whose first bytes are those of a pickle.
+TEST_F(Safetensors, HeaderOf640Bytes) {
+  std::string header = R"({"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
+  header.resize(640, ' ');
+  const SafetensorsFile file = open(header, "abcd");
+  ASSERT_EQ(file.tensors().size(), 1U);
+  EXPECT_EQ(read(file, file.tensors()[0]), "abcd");
+}
+
 TEST_F(Safetensors, EveryDTypeOfTheFormat) {
   struct Row {
     const char* name;

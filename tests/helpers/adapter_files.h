@@ -62,6 +62,17 @@ inline TinyWeights lora_pair(const std::string& module, int64_t rank, int64_t in
           random_tensor(prefix + "B.weight", {out, rank})};
 }
 
+/// The A that `routes` factors B of a module share, those in order, and the router (HydraLoRA).
+inline TinyWeights routed_factors(const std::string& module, int64_t routes, int64_t rank,
+                                  int64_t in, int64_t out) {
+  const std::string prefix = "base_model.model." + module + ".lora_";
+  TinyWeights result = {random_tensor(prefix + "A.weight", {rank, in})};
+  for (int64_t i = 0; i < routes; ++i)
+    result.push_back(random_tensor(fmt::format("{}B{}.weight", prefix, i), {out, rank}));
+  result.push_back(random_tensor(prefix + "route.weight", {routes, in}));
+  return result;
+}
+
 /// Three experts of `module`, one by one: hidden size 4, intermediate size 5.
 inline TinyWeights single_experts(const std::string& module) {
   TinyWeights result;

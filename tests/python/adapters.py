@@ -1,7 +1,9 @@
 """Tiny bases and random adapters on them, made and merged by peft itself."""
+import json
+
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MixtralConfig, Qwen3MoeConfig
 
 # Made up, tiny; q_proj and o_proj are square, as is GPT-2's c_proj, so that shapes alone do not tell which way round.
@@ -43,3 +45,30 @@ def merged_by_peft(base, directory, *adapters):
     model.double()
     model.merge_and_unload(adapter_names=names).save_pretrained(directory)
     return load_file(directory / "model.safetensors")
+
+
+def make_routed_adapter(base, directory, modules, routes=3, rank=4, alpha=6, seed=3, pickle=False, **config):
+    """A HydraLoRA adapter (asymmetric LoRA: one A, several B, a router) with the names and the configuration of its
+    fork of peft. Returns its tensors.
+    """
+    torch.manual_seed(seed)
+    before, tensors = load_file(base / "model.safetensors"), {}
+    for module in modules:
+        out, size = before[f"{module}.weight"].shape
+        prefix = f"base_model.model.{module}.lora_"
+        tensors[prefix + "route.weight"] = torch.randn(routes, size) * 0.1
+        tensors[prefix + "A.weight"] = torch.randn(rank, size) * 0.1
+        for i in range(routes):
+            tensors[f"{prefix}B{i}.weight"] = torch.randn(out, rank) * 0.1 * (i + 1)
+    directory.mkdir()
+    (directory / "adapter_config.json").write_text(json.dumps({
+        "base_model_name_or_path": str(base), "bias": "none", "blc_alpha": 0.5, "blc_weight": 0.1, "enable_lora": None,
+        "fan_in_fan_out": False, "inference_mode": True, "lora_alpha": alpha, "lora_dropout": 0.05,
+        "lora_nums": routes, "merge_weights": False, "modules_to_save": None, "peft_type": "LORA", "r": rank,
+        "target_modules": sorted({module.rsplit(".", 1)[1] for module in modules}), "task_type": "CAUSAL_LM",
+        **config}))
+    if pickle:
+        torch.save(tensors, directory / "adapter_model.bin")
+    else:
+        save_file(tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+    return tensors

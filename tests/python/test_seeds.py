@@ -7,8 +7,10 @@ import subprocess
 
 import pytest
 import torch
-from adapters import GPT2, LLAMA, MIXTRAL, QWEN3_MOE, SIZES, TIED, lora, make_adapter, merged_by_peft
+from adapters import (GPT2, LLAMA, MIXTRAL, QWEN3_MOE, SIZES, TIED, lora, make_adapter, make_routed_adapter,
+                      merged_by_peft)
 from conftest import BUILD, make_model, perturb, random_texts, write_ids
+from oracle import collect, penalty, solve
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig
 
@@ -154,6 +156,146 @@ def test_what_no_adapter_of_the_same_rank_can_say(bench):
     assert "peft leaves the head as it was" in bench.refuse("saved")
     assert "this is no PEFT adapter" in bench.refuse("merged", "--out-format", "adapter")
     assert "merge the adapter first" in bench.refuse("dora", "--activations", "unlearned")
+
+
+ROUTED = ["model.layers.0.self_attn.q_proj", "model.layers.0.mlp.down_proj", "model.layers.1.self_attn.v_proj"]
+
+
+def routed_updates(tensors, module, routes=3, scale=6 / 4):
+    """scale * B_i A of each route, float64."""
+    prefix = f"base_model.model.{module}.lora_"
+    return [scale * tensors[f"{prefix}B{i}.weight"].double() @ tensors[prefix + "A.weight"].double()
+            for i in range(routes)]
+
+
+@pytest.mark.parametrize("words", [(), ("--strength", 20, "--energy", 0.9), ("--method", "ridge", "--strength", 5),
+                                   ("--target-bias", 0.2)], ids=["sage", "strong", "ridge", "target"])
+def test_alter_routes_between_several_b(words, bench):
+    """Asymmetric LoRA: A' = A F serves every B; the bias that is judged is that of all routes."""
+    base = make_base(bench, LLAMA)
+    before = make_routed_adapter(bench / "base", bench / "adapter", ROUTED)
+    after, said = bench.sanitize("adapter", "--out-format", "adapter", *words)
+    assert said.count("\n") == 1
+    assert "is routed at run time in 3 modules" in said and "routers' 3 tensors are left alone" in said
+    assert {key: (value.shape, value.dtype) for key, value in after.items()} == {
+        key: (value.shape, value.dtype) for key, value in before.items()}
+    assert {key for key in before if not torch.equal(before[key], after[key])} == {
+        f"base_model.model.{module}.lora_A.weight" for module in ROUTED}
+
+    report = bench.report()
+    assert sorted(report["inputs"]["unlearned"]["routers"]) == sorted(key for key in before if "route" in key)
+    assert "the routers' 3 tensors (`sagesan_report.json` names them)" in (bench / "out/README.md").read_text()
+    rows = {row["name"]: row for row in report["tensors"]}
+    assert rows.keys() == {f"{module}.weight" for module in ROUTED}
+
+    options = dict(zip(words[::2], words[1::2]))
+    energy = 1 if options.get("--method") == "ridge" else options.get("--energy", 0.95)
+    inputs = collect(base, [json.loads(line)["input_ids"] for line in open(bench / "retain.jsonl")])
+    for module in ROUTED:
+        x, row, weight = inputs[module], rows[f"{module}.weight"], base.get_submodule(module).weight.double()
+        moment = x.T @ x / len(x)
+        matrix, rank, _ = penalty(x, energy, torch.ones(len(x), dtype=torch.float64))
+        old, new = routed_updates(before, module), routed_updates(after, module)
+        strength = row["strength"] if "--target-bias" in options else options.get("--strength", 1)
+        for d, result in zip(old, new):
+            expected = solve(d, matrix, strength)
+            assert (result - expected).abs().max() <= 1e-5 * d.abs().max()
+
+        def bias(updates):
+            damage = sum(torch.trace(d @ moment @ d.T) for d in updates)
+            return (damage / (len(updates) * torch.trace(weight @ moment @ weight.T))).item()
+
+        assert row["rank"] == rank
+        assert row["bias_before"] == pytest.approx(bias(old), rel=1e-4)
+        assert row["bias_after"] == pytest.approx(bias(new), rel=1e-3)
+        assert row["norm_before"] == pytest.approx(torch.cat(old).norm().item(), rel=1e-5)
+        assert row["norm_after"] == pytest.approx(torch.cat(new).norm().item(), rel=1e-5)
+        if "--target-bias" in options:
+            assert bias(new) == pytest.approx(0.2 * bias(old), rel=1e-2)
+
+
+def test_routed_channels_that_go_back(bench):
+    """Rollback: a channel of all routes is a column of A."""
+    make_base(bench, LLAMA)
+    before = make_routed_adapter(bench / "base", bench / "adapter", ROUTED)
+    after, _ = bench.sanitize("adapter", "--out-format", "adapter", "--method", "rollback", "--share", 0.25)
+    for row in bench.report()["tensors"]:
+        name = f"base_model.model.{row['name'].removesuffix('.weight')}.lora_A.weight"
+        gone = (after[name] == 0).all(0)
+        assert gone.sum() == row["channels_rolled_back"] > 0
+        assert torch.equal(after[name][:, ~gone], before[name][:, ~gone])
+
+
+def test_a_routed_adapter_again_and_from_a_pickle(bench):
+    make_base(bench, LLAMA, torch.bfloat16)
+    before = make_routed_adapter(bench / "base", bench / "adapter", ROUTED)
+    first, _ = bench.sanitize("adapter", "--out-format", "adapter", out="first")
+    again, _ = bench.sanitize("first", "--out-format", "adapter", "--strength", 0, out="again")
+    assert (bench / "first/adapter_model.safetensors").read_bytes() == (
+        bench / "again/adapter_model.safetensors").read_bytes()
+    assert (bench / "again/adapter_config.json").read_bytes() == (bench / "adapter/adapter_config.json").read_bytes()
+    make_routed_adapter(bench / "base", bench / "pickled", ROUTED, pickle=True)
+    pickled, _ = bench.sanitize("pickled", "--out-format", "adapter", out="from_pickle")
+    assert pickled.keys() == before.keys()
+    assert all(torch.equal(pickled[key], first[key]) for key in first)
+    subprocess.run([BUILD / "sagesan", "collect", "--base", bench / "base", "--retain", bench / "retain.jsonl", "--out",
+                    bench / "moments.safetensors"], check=True, capture_output=True)
+    done = subprocess.run([BUILD / "sagesan", "sanitize", "--base", bench / "base", "--unlearned", bench / "adapter",
+                           "--moments", bench / "moments.safetensors", "--out-format", "adapter", "--out",
+                           bench / "from_moments"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(torch.equal(value, first[key]) for key, value in bench.tensors("from_moments").items())
+    # One route is a plain adapter whose B has a number.
+    alone = make_routed_adapter(bench / "base", bench / "alone", ROUTED, routes=1)
+    (bench / "plain").mkdir()
+    (bench / "plain/adapter_config.json").write_text((bench / "alone/adapter_config.json").read_text())
+    save_file({key.replace("B0", "B"): value for key, value in alone.items() if "route" not in key},
+              bench / "plain/adapter_model.safetensors")
+    routed, _ = bench.sanitize("alone", "--out-format", "adapter", out="alone_out")
+    plain, _ = bench.sanitize("plain", "--out-format", "adapter", out="plain_out")
+    assert all(torch.equal(value, routed[key.replace("B.", "B0.")]) for key, value in plain.items())
+
+
+def test_what_a_routed_adapter_has_not(bench):
+    make_base(bench, TIED)
+    make_routed_adapter(bench / "base", bench / "adapter", ROUTED)
+    for words in [(), ("--out-format", "delta"), ("--dry-run",), ("--target-bias", 0.1)]:
+        said = bench.refuse("adapter", *words)
+        assert said.count("\n") == 1 and "is routed at run time" in said
+        assert any(f"tensor 'base_model.model.{name}.lora_A.weight': module '{name}' is" in said for name in ROUTED)
+        assert "between 3 factors B: it has no merged weights; --out-format adapter gives the sanitized adapter" in said
+    said = bench.refuse("adapter", "--out-format", "adapter", "--activations", "unlearned")
+    assert said.count("\n") == 1 and "an adapter that is routed at run time cannot be merged into one" in said
+    said = bench.refuse("adapter", "--out-format", "adapter", "--dtype", "bf16")
+    assert "an adapter keeps its dtypes" in said and "--out-format full" not in said
+    train_adapter(bench, "plain", lora())
+    for pair in [("adapter", "plain"), ("plain", "adapter")]:
+        said = bench.refuse(pair[0], "--add-adapter", bench / pair[1])
+        assert said.count("\n") == 1 and f"{bench / 'adapter'}/adapter_model.safetensors: is routed at run time" in said
+        assert "no other adapter can be summed with it" in said
+    make_routed_adapter(bench / "base", bench / "embedding", ["model.embed_tokens"])
+    said = bench.refuse("embedding", "--out-format", "adapter")
+    assert "model.embed_tokens.lora_A.weight" in said and "is of kind tied_embedding: only for linear layers" in said
+    done = subprocess.run([BUILD / "sagesan", "evaluate", "--model", bench / "adapter", "--data",
+                           f"keep={bench / 'retain.jsonl'}"], capture_output=True, text=True)
+    assert done.returncode == 3 and "config.json" in done.stderr
+
+
+def test_inspecting_a_routed_adapter(bench):
+    base = make_base(bench, LLAMA)
+    tensors = make_routed_adapter(bench / "base", bench / "adapter", ROUTED)
+    done = subprocess.run([BUILD / "sagesan", "inspect", "--base", bench / "base", "--unlearned", bench / "adapter",
+                           "--json"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)["changed"]}
+    assert rows.keys() == {f"{module}.weight" for module in ROUTED}
+    for module in ROUTED:
+        stack = torch.cat(routed_updates(tensors, module))
+        weight = base.get_submodule(module).weight
+        row = rows[f"{module}.weight"]
+        assert row["shape"] == list(stack.shape)
+        assert row["update_norm"] == pytest.approx(stack.norm().item(), rel=1e-5)
+        assert row["relative_norm"] == pytest.approx((stack.norm() / (3 ** 0.5 * weight.norm())).item(), rel=1e-5)
 
 
 def test_mrp_has_a_projection_beside_its_adapter(bench):

@@ -11,7 +11,7 @@ namespace sagesan {
 
 /// Both factors of a low-rank update, ready to be multiplied: `scale` is in `rows`.
 struct FactorPair {
-  Tensor rows;     ///< `[slabs, rows, rank]`
+  Tensor rows;     ///< `[slabs, rows, rank]`; of a routed module the rows of all routes
   Tensor columns;  ///< `[slabs, rank, columns]`
 };
 

@@ -23,18 +23,24 @@ namespace sagesan {
 /// Products are computed in float32 (float64 where a factor is stored so) and added to the base's
 /// values in float64; nothing is rounded to the base's dtype. So this minus the base gives the
 /// product back to one part in 2^53 of the weight.
+///
+/// A module that is routed at run time between k factors B (HydraLoRA) has no merged weights. Its
+/// tensor is what the weight would be by each route alone, one below another `[k * out, in]`:
+/// W + scale B_i A. So its update is the stack of all routes' updates, whose damage is their sum.
 class MergedAdapters final : public TensorFile {
  public:
   /// `base` and `adapters` must outlive this. Throws as `match_adapter` does, and `InputError`
-  /// where two adapters replace one tensor, or one replaces what another adapts. Reads no values
-  /// but of whole tensors, to leave out copies of the base's.
+  /// where two adapters replace one tensor, or one replaces what another adapts, and for an adapter
+  /// that is routed at run time among several. Reads no values but of whole tensors, to leave out
+  /// copies of the base's.
   MergedAdapters(const Checkpoint& base, const std::vector<Adapter>& adapters);
   ~MergedAdapters() override;
 
   /// The first adapter's file.
   const std::filesystem::path& path() const override;
   /// Every base tensor that an adapter changes, in the base's order, with the base's name and
-  /// shape: F64, but in its own dtype where one adapter replaces it and none adds to it.
+  /// shape (but for routed modules): F64, but in its own dtype where one adapter replaces it and
+  /// none adds to it.
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   /// Any bytes; a block of rows is kept, so that reading on costs nothing twice. Values may be NaN
   /// or infinite where the adapter's are. Safe on several threads, which wait for each other.

@@ -33,6 +33,8 @@ struct AdapterModule {
   std::vector<StoredTensor> router;
 
   bool routed() const { return !routed_b.empty() || !router.empty(); }
+  /// `b`, or the first of several, which have one shape.
+  const StoredTensor& first_b() const { return routed_b.empty() ? b : routed_b.front(); }
 };
 
 /// A tensor that stands in place of the base's: of `modules_to_save`, a bias, an embedding.
@@ -60,7 +62,7 @@ class Adapter {
   /// In the order of the file. Never moved while the adapter lives.
   const std::vector<AdapterModule>& modules() const { return modules_; }
   const std::vector<WholeTensor>& whole_tensors() const { return whole_; }
-  /// Whether a module is routed at run time: nothing can be merged then.
+  /// Whether a module is routed at run time: it has no merged weights.
   bool routed() const;
   /// Names of the routers' tensors: left alone.
   std::vector<std::string> router_names() const;

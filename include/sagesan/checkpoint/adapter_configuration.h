@@ -25,6 +25,7 @@ struct AdapterConfiguration {
   /// In the order of the file, which decides where two expressions match.
   std::vector<std::pair<std::string, int64_t>> rank_pattern;
   std::vector<std::pair<std::string, double>> alpha_pattern;
+  int64_t routes = 0;        ///< HydraLoRA's lora_nums, factors B of each module; 0: not said
   std::string peft_version;  ///< empty where the file does not say
 
   /// One line each: keys that this version does not know and whose value says something.

@@ -26,10 +26,15 @@ struct StoredFactor {
   int64_t length = 0;
 };
 
-/// W += scale * rows^T columns for each slab of W: `[slabs, rows.length, columns.length]`.
+/// W += scale * rows^T columns for each slab of W: `[slabs, rows.length, columns.length]`. Of a
+/// module that is routed at run time the products of all routes one below another,
+/// `[routes * rows.length, columns.length]`, each of which W is added to.
 struct LowRankUpdate {
   StoredFactor rows;     ///< along W's rows, the last but one dimension
   StoredFactor columns;  ///< along W's columns
+  /// Every B `[out, rank]` of a routed module, by number; `rows.stored` is the first. Empty for
+  /// plain LoRA.
+  std::vector<StoredTensor> routes;
   double scale = 0;
   StoredTensor magnitude;  ///< DoRA's, of every output; empty for plain LoRA
   /// DoRA: the norms are those of W's rows, else those of its columns.
@@ -55,8 +60,8 @@ struct AdapterChange {
 ///
 /// Throws `InputError` that names adapter tensor and base directory for what the base lacks or has
 /// twice, both shapes where they do not fit, and for an orientation or an order of nested
-/// parameters that neither shapes nor the model's type decide; "routed at run time" for modules
-/// that are routed.
+/// parameters that neither shapes nor the model's type decide; for a module that is routed at run
+/// time and no linear layer whose weight is stored `[out, in]`.
 std::vector<AdapterChange> match_adapter(const Adapter& adapter, const Checkpoint& base);
 
 }  // namespace sagesan

@@ -15,7 +15,7 @@ namespace sagesan {
 struct Update {
   std::string name;  ///< the base's; of an untied head the unlearned checkpoint's
   StoredTensor base;
-  StoredTensor unlearned;  ///< in the base's shape
+  StoredTensor unlearned;  ///< in the shape of `base`
   bool changed = false;    ///< the bytes (or the dtype) differ
   /// The unlearned tensor as it is stored, where it has rows that the base lacks; else empty.
   StoredTensor grown = {};
@@ -53,7 +53,8 @@ struct UpdateVector {
 /// Pairs the tensors by name: the unlearned checkpoint may lack some (it changed others), wrap the
 /// model's names in others (`canonical_name`), store experts fused or one by one unlike the base,
 /// have more tokens, and buffers that are no parameters. Reads headers alone; throws `InputError`
-/// naming the first tensor that the base lacks or has in another shape: two different models.
+/// naming the first tensor that the base lacks or has in another shape: two different models. What
+/// is computed may have the base's rows several times (`MergedAdapters`): so has the update's base.
 UpdateVector pair_tensors(const Checkpoint& base, const Checkpoint& unlearned,
                           const PairHints& hints = {});
 

@@ -96,6 +96,7 @@ struct SanitizeReport {
   ReportOptions options;
   std::string family, architecture;
   std::string base_identity, unlearned_identity;
+  std::vector<std::string> routers;  ///< an adapter's tensors that route it: left alone
   std::vector<RetainFileReport> retain_files;
   int64_t tokens = 0;
   int64_t tensors_total = 0;      ///< that the unlearned checkpoint has
