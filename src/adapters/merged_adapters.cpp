@@ -107,7 +107,11 @@ MergedAdapters::MergedAdapters(const Checkpoint& base, const std::vector<Adapter
           fmt::format("dtype {}: an adapter is merged into F8, F16, BF16, F32 and F64 alone",
                       dtype_name(info.dtype)));
     }
-    info.dtype = replaced ? found->second[0].whole.info->dtype : DType::kF64;
+    info.dtype = DType::kF64;
+    if (replaced) {
+      info.dtype = found->second[0].whole.info->dtype;
+      info.shape = found->second[0].whole.info->shape;
+    }
     info.offset = 0;
     if (is_routed(found->second))
       info.shape[0] *= static_cast<int64_t>(found->second[0].low_rank->routes.size());

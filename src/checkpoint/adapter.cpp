@@ -10,6 +10,7 @@
 
 #include "sagesan/checkpoint/pickle_file.h"
 #include "sagesan/checkpoint/safetensors.h"
+#include "sagesan/checkpoint/update_vector.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -190,6 +191,8 @@ void Adapter::add_lora_tensor(const std::string& name, size_t mark, const Stored
 
 void Adapter::add_whole_tensor(std::string name, const StoredTensor& stored) {
   WholeTensor whole{.stored = stored};
+  // What modules_to_save took the place of: of no effect.
+  if (name.find(".original_module.") != std::string::npos) return;
   // peft takes this part out when it saves; what was saved by hand may have it.
   for (const std::string_view part : {"modules_to_save.default.", "modules_to_save."}) {
     if (const size_t at = name.find(part); at != std::string::npos) name.erase(at, part.size());
@@ -210,9 +213,11 @@ void Adapter::add_whole_tensor(std::string name, const StoredTensor& stored) {
   }
   const auto twice = std::find_if(whole_.begin(), whole_.end(),
                                   [&](const WholeTensor& known) { return known.name == name; });
-  if (twice != whole_.end())
+  if (twice != whole_.end()) {
+    if (same_bytes(twice->stored, stored)) return twice->copies.push_back(stored);
     throw InputError(stored.where(), fmt::format("stands in for {}, as {} does", quote(name),
                                                  quote(twice->stored.info->name)));
+  }
   whole.name = std::move(name);
   whole_.push_back(std::move(whole));
 }

@@ -41,6 +41,7 @@ class Matcher {
     for (const AdapterModule& module : adapter_.modules()) by_key[module.key].push_back(&module);
     for (auto& [key, modules] : by_key) add_modules(key, modules);
     for (const WholeTensor& whole : adapter_.whole_tensors()) add_whole(whole);
+    for (const WholeTensor* head : unplaced_) add_tied_head(*head);
     std::vector<AdapterChange> result;
     for (const StoredTensor& tensor : base_.tensors()) {
       const auto found = changes_.find(tensor.info->name);
@@ -206,8 +207,10 @@ class Matcher {
 
   void add_whole(const WholeTensor& whole) {
     const StoredTensor target = find(whole.name, whole.stored);
-    if (!target) fail_missing(whole.stored, whole.name);
-    if (target.info->shape != whole.stored.info->shape) fail_shape(whole.stored, target);
+    if (!target) return unplaced_.push_back(&whole);
+    if (target.info->shape != whole.stored.info->shape &&
+        (whole.beside_lora || !is_grown(target.info->shape, whole.stored.info->shape)))
+      fail_shape(whole.stored, target);
     AdapterChange& place = change(target);
     if (place.whole)
       throw InputError(whole.stored.where(),
@@ -217,12 +220,31 @@ class Matcher {
       throw InputError(whole.stored.where(),
                        fmt::format("{} is both adapted and replaced", quote(target.info->name)));
     place.whole = whole.stored;
+    place.copies = whole.copies;
+  }
+
+  /// Whether `to` is the matrix `from` with more rows.
+  static bool is_grown(const std::vector<int64_t>& from, const std::vector<int64_t>& to) {
+    return from.size() == 2 && to.size() == 2 && from[1] == to[1] && from[0] < to[0];
+  }
+
+  /// What the base has not: the head that it ties to its embedding, if it is that.
+  void add_tied_head(const WholeTensor& head) {
+    for (auto& [name, change] : changes_) {
+      if (!change.whole || !same_bytes(change.whole, head.stored)) continue;
+      change.is_head_too = true;
+      change.copies.push_back(head.stored);
+      change.copies.insert(change.copies.end(), head.copies.begin(), head.copies.end());
+      return;
+    }
+    fail_missing(head.stored, head.name);
   }
 
   const Adapter& adapter_;
   const Checkpoint& base_;
   CanonicalNames by_name_;
   std::map<std::string, AdapterChange> changes_;
+  std::vector<const WholeTensor*> unplaced_;
 };
 
 }  // namespace

@@ -118,11 +118,11 @@ class Pairing {
                                .unlearned = tensor,
                                .is_computed = unlearned_.is_computed()});
     if (from == to) return;
-    if (unlearned_.is_computed() && is_repeated(from, to)) return repeat_base(before, tensor);
     const bool may_grow = hints_.vocabulary.contains(name) && from.size() == to.size() &&
                           !to.empty() && std::equal(from.begin() + 1, from.end(), to.begin() + 1);
-    if (!may_grow) fail_by_shape(tensor, from);
-    pair_rows(before, tensor);
+    if (may_grow) return pair_rows(before, tensor);
+    if (!unlearned_.is_computed() || !is_repeated(from, to)) fail_by_shape(tensor, from);
+    repeat_base(before, tensor);
   }
 
   /// The same rows for each route of the unlearned tensor.

@@ -42,13 +42,27 @@ void AdapterOutput::add(const PlannedTensor& tensor, const Rule& rule, const Fil
       own.slabs = 1;
       put_factor(own, (rows_are_input ? result.t() : result).unsqueeze(0), changed(factor.stored));
     } else if (change.whole) {
-      Tensor& whole = changed(change.whole);
-      whole.copy_(sanitized.view(whole.sizes()));
+      put_whole(change, sanitized);
     } else if (change.bias) {
       Tensor& bias = changed(change.bias);
       bias.copy_(sanitize_rows(load(change.bias).to(at::kDouble), rule, filter));
     }
   }
+}
+
+void AdapterOutput::put_whole(const AdapterChange& change, const Tensor& sanitized) {
+  std::vector<StoredTensor> places = change.copies;
+  places.push_back(change.whole);
+  if (change.base.info->name == updates_.tied_embedding) {
+    for (const StoredTensor& copy : updates_.tied_copies) {
+      if (copy.file != &merged_) continue;
+      const AdapterChange& head = merged_.changes(copy.info->name).front();
+      places.push_back(head.whole);
+      places.insert(places.end(), head.copies.begin(), head.copies.end());
+    }
+  }
+  for (const StoredTensor& place : places)
+    changed(place).view({-1}).narrow(0, 0, sanitized.numel()).copy_(sanitized);
 }
 
 void AdapterOutput::write(const std::filesystem::path& directory) const {

@@ -14,10 +14,10 @@ namespace sagesan {
 /// the update is done to the factor on the side of the input, and the rank stays.
 class AdapterOutput {
  public:
-  /// `merged` of the one `adapter`, for which `check_adapter_output` found no obstacle; both must
-  /// outlive this.
-  AdapterOutput(const MergedAdapters& merged, const Adapter& adapter)
-      : merged_(merged), adapter_(adapter) {}
+  /// `merged` of the one `adapter`, for which `check_adapter_output` found no obstacle, paired as
+  /// `updates`; all must outlive this.
+  AdapterOutput(const MergedAdapters& merged, const Adapter& adapter, const UpdateVector& updates)
+      : merged_(merged), adapter_(adapter), updates_(updates) {}
 
   /// Takes a tensor's filter into its factors; `rule` as it is applied to the update itself. What
   /// is no product (tensors of modules_to_save, biases) is `sanitized` as a whole, `[elements]`.
@@ -30,9 +30,12 @@ class AdapterOutput {
 
  private:
   Tensor& changed(const StoredTensor& stored);
+  /// Puts `sanitized` in the place of a tensor's first rows, wherever the adapter has it.
+  void put_whole(const AdapterChange& change, const Tensor& sanitized);
 
   const MergedAdapters& merged_;
   const Adapter& adapter_;
+  const UpdateVector& updates_;
   std::map<std::string, Tensor> changed_;  ///< by the adapter's names, in the stored dtype
 };
 

@@ -224,7 +224,7 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
   CheckpointWriter writer(layout, output.path());
   std::optional<AdapterOutput> adapter;
   if (options.output.format == OutputFormat::kAdapter)
-    adapter.emplace(*inputs.unlearned.merged, inputs.unlearned.adapters->front());
+    adapter.emplace(*inputs.unlearned.merged, inputs.unlearned.adapters->front(), updates);
   SanitizeRun run(options, inputs, updates, plan, writer, adapter ? &*adapter : nullptr, progress);
   run.run();
   writer.finish();

@@ -84,7 +84,7 @@ void check_pair(const SanitizeOptions& options, const SanitizeInputs& inputs) {
   const UpdateVector updates = pair_tensors(inputs.base, inputs.unlearned.checkpoint, inputs.hints);
   check_tied_heads(inputs, updates);
   check_routed_parameters(updates, inputs.unlearned, inputs.map.parameters);
-  check_saved_embedding(inputs.unlearned, inputs.map.tied_embedding);
+  check_tied_adapter(inputs.unlearned, inputs.map);
   if (options.output.format == OutputFormat::kAdapter)
     check_adapter_output(options, inputs.unlearned, inputs.map.tied_embedding);
   check_space(

@@ -33,10 +33,19 @@ UnlearnedModel open_unlearned(const std::filesystem::path& unlearned, const Chec
   return result;
 }
 
-void check_saved_embedding(const UnlearnedModel& unlearned, const std::string& tied_embedding) {
-  if (unlearned.merged == nullptr || !unlearned.merged->find(tied_embedding)) return;
-  for (const AdapterChange& change : unlearned.merged->changes(tied_embedding)) {
-    if (!change.whole) continue;
+void check_tied_adapter(const UnlearnedModel& unlearned, const ModelMap& model) {
+  if (unlearned.merged == nullptr || model.tied_embedding.empty()) return;
+  const StoredTensor embedding = unlearned.merged->find(model.tied_embedding);
+  const StoredTensor head = unlearned.merged->find(model.tied_head);
+  if (head && !embedding) {
+    throw InputError(
+        head.where(),
+        "is the head, which is tied to the embedding, and is adapted alone: untie them "
+        "in the base, or merge the adapter with peft");
+  }
+  if (!embedding || head) return;
+  for (const AdapterChange& change : unlearned.merged->changes(model.tied_embedding)) {
+    if (!change.whole || change.is_head_too) continue;
     throw InputError(
         change.whole.where(),
         "replaces the embedding, to which the head is tied; peft leaves the head as it "

@@ -27,8 +27,8 @@ UnlearnedModel open_unlearned(const std::filesystem::path& unlearned, const Chec
                               const std::vector<std::filesystem::path>& more = {});
 
 /// Throws `InputError` where an adapter saved an embedding of its own beside a tied head: peft then
-/// runs the old head, which no tied checkpoint can say.
-void check_saved_embedding(const UnlearnedModel& unlearned, const std::string& tied_embedding);
+/// runs the old head, which no tied checkpoint can say; or the head alone.
+void check_tied_adapter(const UnlearnedModel& unlearned, const ModelMap& model);
 
 /// Throws `InputError` that names the module where an adapter is routed at run time and `options`
 /// want merged weights of it.

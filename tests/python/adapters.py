@@ -22,9 +22,15 @@ def lora(**options):
     return LoraConfig(**{"r": 4, "lora_alpha": 6, "target_modules": LINEAR, "task_type": "CAUSAL_LM", **options})
 
 
-def make_adapter(base, directory, config, seed=3):
-    """Trained, so to speak: every trainable parameter is random."""
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base), config)
+def resize(model, vocabulary):
+    if vocabulary is not None:
+        model.resize_token_embeddings(vocabulary, mean_resizing=False)
+    return model
+
+
+def make_adapter(base, directory, config, seed=3, vocabulary=None):
+    """Trained, so to speak: every trainable parameter is random. The base is first given `vocabulary` tokens."""
+    model = get_peft_model(resize(AutoModelForCausalLM.from_pretrained(base), vocabulary), config)
     torch.manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -33,11 +39,12 @@ def make_adapter(base, directory, config, seed=3):
     model.save_pretrained(directory)
 
 
-def merged_by_peft(base, directory, *adapters):
+def merged_by_peft(base, directory, *adapters, vocabulary=None):
     """In float64. All tensors as `save_pretrained` names them."""
     stored = next(iter(load_file(base / "model.safetensors").values())).dtype
     # MiCA wants float32 when it starts; only then all is made float64.
     model = AutoModelForCausalLM.from_pretrained(base, dtype=max(stored, torch.float32, key=lambda d: d.itemsize))
+    resize(model, vocabulary)
     names = [f"adapter{i}" for i in range(len(adapters))]
     model = PeftModel.from_pretrained(model, adapters[0], adapter_name=names[0])
     for name, adapter in zip(names[1:], adapters[1:]):

@@ -298,6 +298,67 @@ def test_inspecting_a_routed_adapter(bench):
         assert row["relative_norm"] == pytest.approx((stack.norm() / (3 ** 0.5 * weight.norm())).item(), rel=1e-5)
 
 
+GROWN = {
+    "tied": (TIED, None),
+    "tied and stored twice": (TIED, None),
+    "untied": (LLAMA, None),
+    "trained": (LLAMA, ["embed_tokens", "lm_head"]),  # peft saves them twice
+}
+
+
+@pytest.mark.parametrize("name", GROWN)
+def test_adapter_with_new_tokens(name, bench):
+    config, saved = GROWN[name]
+    make_base(bench, config)
+    make_adapter(bench / "base", bench / "adapter", lora(modules_to_save=saved), vocabulary=51)
+    before = load_file(bench / "adapter/adapter_model.safetensors")
+    if name == "tied and stored twice":
+        stored = bench.tensors("base")
+        save_file(stored | {"lm_head.weight": stored["model.embed_tokens.weight"].clone()},
+                  bench / "base/model.safetensors", metadata={"format": "pt"})
+    if name.startswith("tied"):  # trained without modules_to_save, which would untie them
+        noise = torch.randn(51, 24, generator=torch.Generator().manual_seed(4)) * 0.1
+        before = {key: tensor if "lora" in key else tensor + noise for key, tensor in before.items()}
+        save_file(before, bench / "adapter/adapter_model.safetensors", metadata={"format": "pt"})
+    merged = merged_by_peft(bench / "base", bench / "merged", bench / "adapter", vocabulary=51)
+    expected, _ = bench.sanitize("merged", "--dtype", "f32", out="expected")
+    full, said = bench.sanitize("adapter", out="full")
+    assert "3 rows more than the base's" in said
+    assert full.keys() - expected.keys() == ({"lm_head.weight"} if name.endswith("twice") else set())
+    for key, tensor in expected.items():
+        assert torch.allclose(full[key], tensor, rtol=0, atol=1e-6), key
+        if key in ("model.embed_tokens.weight", "lm_head.weight"):
+            assert torch.equal(full[key][48:], merged[key][48:].float()), key
+    assert AutoModelForCausalLM.from_pretrained(bench / "full").config.vocab_size == 51
+    if name.endswith("twice"):
+        assert torch.equal(full["lm_head.weight"], full["model.embed_tokens.weight"])
+
+    bench.sanitize("adapter", "--out-format", "adapter", out="sanitized")
+    after = load_file(bench / "sanitized/adapter_model.safetensors")
+    assert before.keys() == after.keys()
+    for key, tensor in merged_by_peft(bench / "base", bench / "again", bench / "sanitized", vocabulary=51).items():
+        assert torch.allclose(tensor.float(), full[key], rtol=0, atol=1e-6), key
+    for key, tensor in after.items():
+        whole = next((name for name in ("embed_tokens", "lm_head") if name in key), None)
+        if whole is None:
+            continue
+        same = [other for other in before if whole in other and torch.equal(before[other], before[key])]
+        assert all(torch.equal(after[other], tensor) for other in same)
+        moved = "original_module" not in key and name != "untied"
+        assert torch.equal(tensor, before[key]) != moved, key
+
+
+@pytest.mark.parametrize("words", [(), ("--out-format", "adapter")], ids=["full", "adapter"])
+def test_adapter_of_a_tied_head(words, bench):
+    make_base(bench, TIED)
+    train_adapter(bench, "adapter", lora(target_modules=["lm_head"]))
+    assert "the head is tied to the embedding" in bench.refuse("adapter", *words)
+    stored = bench.tensors("base")
+    save_file(stored | {"lm_head.weight": stored["model.embed_tokens.weight"].clone()},
+              bench / "base/model.safetensors", metadata={"format": "pt"})
+    assert "is the head, which is tied to the embedding, and is adapted alone" in bench.refuse("adapter", *words)
+
+
 def test_mrp_has_a_projection_beside_its_adapter(bench):
     make_base(bench, LLAMA)
     train_adapter(bench, "adapter", lora(r=8, target_modules=["q_proj", "v_proj"]))

@@ -39,8 +39,8 @@ class MergedAdapters final : public TensorFile {
   /// The first adapter's file.
   const std::filesystem::path& path() const override;
   /// Every base tensor that an adapter changes, in the base's order, with the base's name and
-  /// shape (but for routed modules): F64, but in its own dtype where one adapter replaces it and
-  /// none adds to it.
+  /// shape (but for routed modules): F64, but in its own dtype and shape where one adapter replaces
+  /// it and none adds to it.
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   /// Any bytes; a block of rows is kept, so that reading on costs nothing twice. Values may be NaN
   /// or infinite where the adapter's are. Safe on several threads, which wait for each other.

@@ -42,6 +42,8 @@ struct WholeTensor {
   std::string name;  ///< the base model's, as peft has it: "model.norm.weight"
   StoredTensor stored;
   bool beside_lora = false;  ///< it was `base_layer.weight`: LoRA adds to it
+  /// The same bytes under other names: peft saves a resized embedding of modules_to_save twice.
+  std::vector<StoredTensor> copies = {};
 };
 
 /// A LoRA adapter as peft saves it: adapter_config.json and adapter_model.safetensors (peft:

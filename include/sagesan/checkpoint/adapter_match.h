@@ -47,7 +47,11 @@ struct LowRankUpdate {
 /// What one adapter does to one tensor of the base.
 struct AdapterChange {
   StoredTensor base;
-  StoredTensor whole;  ///< takes the base's place first, where there is one
+  /// Takes the base's place first, where there is one. A matrix may have more rows than the base's:
+  /// new tokens.
+  StoredTensor whole;
+  std::vector<StoredTensor> copies = {};  ///< the adapter's tensors that are `whole` too
+  bool is_head_too = false;  ///< one of them is the head, which the base ties to this embedding
   std::optional<LowRankUpdate> low_rank;
   StoredTensor bias;  ///< `lora_B.bias`, added `bias_scale` times
   double bias_scale = 0;
