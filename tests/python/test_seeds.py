@@ -469,6 +469,35 @@ def test_rollback_puts_whole_input_columns_back(bench):
         assert rows[name]["bias_after"] < rows[name]["bias_before"]
 
 
+def test_full_stack_evaluation_asks_what_survives_rounding(bench):
+    base = make_base(bench, LLAMA)
+    perturb(copy.deepcopy(base), scale=0.004).save_pretrained(bench / "unlearned")
+    exact, _ = bench.sanitize("unlearned")
+    rows = {row["name"]: row for row in bench.report()["tensors"] if row["survival"]}
+    assert len(rows) == 15  # the projections and the head
+    bench.sanitize("unlearned", "--dtype", "bf16", out="stored")
+    as_stored = {row["name"]: row["survival"]["stored"] for row in bench.report("stored")["tensors"] if row["survival"]}
+
+    def quantize(weight, group, most):
+        parts = [part for row in weight for part in row.split(group)]
+        scales = [part.abs().max() / most for part in parts]
+        return torch.cat([(part / scale).round() * scale for part, scale in zip(parts, scales)]).view(weight.shape)
+
+    def left(rounded, base, update):
+        return torch.nn.functional.cosine_similarity((rounded(base + update) - rounded(base)).flatten(),
+                                                     update.flatten(), dim=0).item()
+
+    stored = bench.tensors("base")
+    for name, row in rows.items():
+        before = stored[name].double()
+        update = exact[name].double() - before
+        found, said = row["survival"], lambda rounded: left(rounded, before, update)
+        assert found["int8"] == pytest.approx(said(lambda w: quantize(w, w.shape[1], 127)), abs=2e-3), name
+        assert found["int4"] == pytest.approx(said(lambda w: quantize(w, 64, 7)), abs=2e-3), name
+        assert as_stored[name] == pytest.approx(said(lambda w: w.bfloat16().double()), abs=2e-3), name
+        assert 1 >= found["stored"] > as_stored[name] > found["int8"] > found["int4"], name
+
+
 def test_sharded_pickles(bench):
     base = make_base(bench, LLAMA)
     unlearned = perturb(copy.deepcopy(base))
