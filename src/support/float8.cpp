@@ -32,7 +32,7 @@ Float8::Float8(int mantissa_bits, int bias, bool has_infinity, bool fnuz) : fnuz
     if (code < first_special) value = magnitude(code, mantissa_bits, bias);
     if (has_infinity && code == infinity) value = std::numeric_limits<double>::infinity();
     values_[static_cast<size_t>(code)] = static_cast<float>(value);
-    values_[static_cast<size_t>(code + kSign)] = static_cast<float>(-value);
+    values_[static_cast<size_t>(code) + kSign] = static_cast<float>(-value);
   }
   if (fnuz) values_[kSign] = std::numeric_limits<float>::quiet_NaN();
 }
@@ -63,7 +63,7 @@ uint8_t Float8::encode(double value) const {
   const auto next = std::upper_bound(first, first + largest_ + 1, size);
   auto code = static_cast<int>(next - first) - 1;
   const double lower = values_[static_cast<size_t>(code)];
-  const double upper = code == largest_ ? above_ : values_[static_cast<size_t>(code + 1)];
+  const double upper = code == largest_ ? above_ : values_[static_cast<size_t>(code) + 1];
   if (size - lower > upper - size || (size - lower == upper - size && code % 2 == 1)) ++code;
   if (code > largest_ && fnuz_) return nan_;
   if (code == 0 && fnuz_) return 0;
