@@ -11,6 +11,8 @@ namespace sagesan {
 namespace {
 
 constexpr std::string_view kExperts = ".experts.";
+/// More than any model has of a layer; numbers of a stranger's file are multiplied.
+constexpr int64_t kMostExperts = int64_t{1} << 20;
 
 void replace(std::string& text, std::string_view from, std::string_view to) {
   if (const size_t at = text.find(from); at != std::string::npos) text.replace(at, from.size(), to);
@@ -41,7 +43,9 @@ std::optional<ExpertName> parse_expert_name(const std::string& canonical) {
   const std::string_view rest = std::string_view(canonical).substr(at + kExperts.size());
   ExpertName name;
   const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), name.expert);
-  if (error != std::errc() || name.expert < 0) return std::nullopt;
+  const bool zeros = rest.starts_with('0') && end != rest.data() + 1;
+  if (error != std::errc() || name.expert < 0 || name.expert >= kMostExperts || zeros)
+    return std::nullopt;
   const std::string_view module = rest.substr(static_cast<size_t>(end - rest.data()));
   for (const FusedParameter& fused : fused_parameters()) {
     const auto& parts = fused.modules;

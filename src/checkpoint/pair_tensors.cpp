@@ -109,8 +109,13 @@ class Pairing {
     });
   }
 
-  void pair(const std::string& name, const StoredTensor& before, const StoredTensor& tensor) {
+  /// Notes that `tensor` is for the base's `name`, alone.
+  void claim(const std::string& name, const StoredTensor& tensor) {
     if (!names_.insert(name).second) fail(tensor, "the base has one tensor for this and another");
+  }
+
+  void pair(const std::string& name, const StoredTensor& before, const StoredTensor& tensor) {
+    claim(name, tensor);
     const std::vector<int64_t>& from = before.info->shape;
     const std::vector<int64_t>& to = tensor.info->shape;
     result_.updates.push_back({.name = name,
@@ -163,7 +168,9 @@ class Pairing {
       fail_by_shape(tensor, shape);
     if (tensor.info->shape != std::vector{shape[1] / name->parts, shape[2]})
       fail_by_shape(tensor, {shape[1] / name->parts, shape[2]});
-    fused_[name->fused][name->expert * name->parts + name->part] = tensor;
+    const int64_t slot = name->expert * name->parts + name->part;
+    if (!fused_[name->fused].emplace(slot, tensor).second)
+      fail(tensor, "the base has one tensor for this and another");
     return true;
   }
 
@@ -176,14 +183,15 @@ class Pairing {
     if (found == by_fused_.end()) return false;
     const auto& [parts, modules] = found->second;
     if (shape.size() != 3 || shape[1] % parts != 0 ||
-        static_cast<size_t>(shape[0] * parts) != modules.size())
+        static_cast<size_t>(shape[0] * parts) != modules.size() ||
+        modules.rbegin()->first + 1 != static_cast<int64_t>(modules.size()))
       fail_by_shape(tensor, {static_cast<int64_t>(modules.size()) / parts});
     const std::vector<int64_t> one = {shape[1] / parts, shape[2]};
     const auto size = static_cast<uint64_t>(one[0] * one[1]);
     for (const auto& [slot, before] : modules) {
       if (before.info->shape != one) fail_by_shape(tensor, before.info->shape);
+      claim(before.info->name, tensor);
       result_.updates.push_back({.name = before.info->name, .base = before});
-      names_.insert(before.info->name);
       pending_.push_back(
           {.update = result_.updates.size() - 1,
            .unlearned = {
@@ -216,8 +224,8 @@ class Pairing {
             found != given.end() ? TensorPart{found->second, 0, size}
                                  : TensorPart{before, static_cast<uint64_t>(slot) * size, size});
       }
+      claim(before.info->name, given.begin()->second);
       result_.updates.push_back({.name = before.info->name, .base = before});
-      names_.insert(before.info->name);
       pending_.push_back({.update = result_.updates.size() - 1, .unlearned = std::move(arranged)});
     }
   }

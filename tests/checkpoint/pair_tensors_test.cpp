@@ -316,5 +316,44 @@ TEST_F(PairTensors, ExpertsOfAnotherModel) {
                      "shape [3, 2, 3], in the base");
 }
 
+TEST_F(PairTensors, NothingIsGivenTwice) {
+  const std::string twice = "the base has one tensor for this and another";
+  const auto refuse = [&](const std::vector<Values>& base, const std::vector<Values>& unlearned,
+                          const std::string& reason) {
+    const Checkpoint first = write("base", base);
+    const Checkpoint second = write("unlearned", unlearned);
+    expect_input_error([&] { pair_tensors(first, second); }, path("unlearned"), reason);
+  };
+  // One expert under two prefixes beside a fused base.
+  std::vector<Values> tensors = one_by_one(false);
+  tensors.push_back(count("layers.0.mlp.experts.1.gate_proj.weight", {3, 2}));
+  refuse(fused(), tensors, twice);
+  // Fused and one by one at once, fused twice.
+  tensors = one_by_one(false);
+  for (const Values& tensor : fused()) tensors.push_back(tensor);
+  refuse(one_by_one(false), tensors, twice);
+  tensors = fused();
+  tensors.push_back(count("layers.0.mlp.experts.gate_up_proj", {2, 6, 2}));
+  refuse(one_by_one(false), tensors, twice);
+  // 01 is no number of an expert, and neither is what no model has.
+  for (const char* expert : {"01", "9223372036854775807", "1048576"}) {
+    tensors = one_by_one(false);
+    tensors.push_back(
+        count(std::string("model.layers.0.mlp.experts.") + expert + ".gate_proj.weight", {3, 2}));
+    refuse(fused(), tensors, "not in the base checkpoint");
+  }
+}
+
+TEST_F(PairTensors, NumbersOfExpertsWithAGap) {
+  std::vector<Values> tensors = one_by_one(false);
+  for (Values& tensor : tensors) {
+    const size_t at = tensor.name.find("experts.1.");
+    if (at != std::string::npos) tensor.name.replace(at, 10, "experts.9.");
+  }
+  const Checkpoint base = write("base", tensors);
+  const Checkpoint unlearned = write("unlearned", fused());
+  expect_input_error([&] { pair_tensors(base, unlearned); }, path("unlearned"), "shape [2, 6, 2]");
+}
+
 }  // namespace
 }  // namespace sagesan
