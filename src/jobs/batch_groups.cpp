@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "sagesan/support/file.h"
 #include "sagesan/support/hash.h"
 
 namespace sagesan {
@@ -15,9 +16,7 @@ bool can_share_moments(const SanitizeOptions& options) {
 std::string text_key(const SanitizeOptions& options) {
   Hasher hasher;
   const auto add_path = [&](const std::filesystem::path& path) {
-    std::error_code failed;
-    const auto place = std::filesystem::weakly_canonical(path, failed);
-    hasher.add_text(failed ? path.string() : place.string());
+    hasher.add_text(resolve_path(path).string());
   };
   const auto add_count = [&](size_t count) { hasher.add_text(std::to_string(count)); };
   add_path(options.base);

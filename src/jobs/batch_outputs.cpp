@@ -4,6 +4,7 @@
 
 #include "sagesan/jobs/batch.h"
 #include "sagesan/support/error.h"
+#include "sagesan/support/file.h"
 
 namespace sagesan {
 namespace {
@@ -16,19 +17,12 @@ struct Use {
   std::string what;
 };
 
-fs::path resolve(const fs::path& path) {
-  std::error_code ignored;
-  const fs::path resolved = fs::weakly_canonical(path, ignored);
-  if (ignored) return fs::absolute(path).lexically_normal();
-  return resolved.has_filename() ? resolved : resolved.parent_path();  // without a trailing slash
-}
-
 /// Every path in use, and for each folder above one of them some path that lies in it.
 class Paths {
  public:
   /// A read path may be there several times.
   void add(const fs::path& path, const Use& use) {
-    const fs::path place = resolve(path);
+    const fs::path place = resolve_path(path);
     uses_.emplace(place, use);
     for (fs::path above = place.parent_path(); above.has_relative_path();
          above = above.parent_path())
@@ -36,7 +30,7 @@ class Paths {
   }
   /// What is at `path`, above it or in it; null where there is nothing.
   const Use* find(const fs::path& path) const {
-    const fs::path place = resolve(path);
+    const fs::path place = resolve_path(path);
     for (fs::path above = place; above.has_relative_path(); above = above.parent_path()) {
       const auto found = uses_.find(above);
       if (found != uses_.end()) return &found->second;

@@ -25,7 +25,8 @@ Failure current_failure() {
   } catch (const std::bad_alloc&) {
     return {ExitCode::kInputOutput, "out of memory"};
   } catch (const std::filesystem::filesystem_error& error) {
-    return {ExitCode::kInputOutput, error.what()};
+    return {ExitCode::kInputOutput,
+            printable(error.path1().string()) + ": " + error.code().message()};
   } catch (const std::exception& error) {
     const std::string text = error.what();
     return {ExitCode::kInternal,

@@ -145,6 +145,13 @@ void replace_text_file(const std::filesystem::path& path, std::string_view text)
   file.commit(true);
 }
 
+std::filesystem::path resolve_path(const std::filesystem::path& path) {
+  std::error_code failed;
+  auto resolved = std::filesystem::weakly_canonical(path, failed);
+  if (failed) resolved = std::filesystem::absolute(path).lexically_normal();
+  return resolved.has_filename() ? resolved : resolved.parent_path();
+}
+
 void check_outside(const std::filesystem::path& output,
                    const std::vector<std::filesystem::path>& inputs) {
   const auto is_inside = [](const std::filesystem::path& inner,
@@ -152,14 +159,9 @@ void check_outside(const std::filesystem::path& output,
     return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first ==
            outer.end();
   };
-  const auto resolve = [](const std::filesystem::path& path) {
-    std::error_code ignored;
-    const auto resolved = std::filesystem::weakly_canonical(path, ignored);
-    return resolved.has_filename() ? resolved : resolved.parent_path();  // without a trailing slash
-  };
-  const auto target = resolve(output);
+  const auto target = resolve_path(output);
   for (const std::filesystem::path& input : inputs) {
-    const auto source = resolve(input);
+    const auto source = resolve_path(input);
     if (is_inside(target, source) || is_inside(source, target)) {
       throw InputError(output.string(),
                        fmt::format("must lie outside {}, which this run reads or writes",
@@ -183,8 +185,8 @@ std::string recognize_format(std::string_view first_bytes) {
   const std::pair<std::string_view, const char*> formats[] = {
       {"version https://git-lfs", "a git-LFS pointer (run 'git lfs pull' to get the file itself)"},
       {"GGUF", "a GGUF file (convert it to safetensors)"},
-      {"PK\x03\x04", "a zip archive or a PyTorch pickle (save it as safetensors)"},
-      {"\x80\x02", "a PyTorch pickle (save it as safetensors)"},
+      {"PK\x03\x04", "a zip archive or a PyTorch pickle (name that .pt, .pth or .bin)"},
+      {"\x80\x02", "a PyTorch pickle (name it .pt, .pth or .bin)"},
       {"\x89HDF", "an HDF5 file (convert it to safetensors)"},
       {"\x1F\x8B", "gzip-compressed (unpack it first)"},
       {"<!DOCTYPE", "an HTML page (the download failed)"},

@@ -20,6 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kPartial = ".partial";
 constexpr const char* kExists = "exists already; choose another --out or pass --overwrite";
 
 /// "dir/out/" and "dir/out" are one target; "." and ".." have no name to build a sibling from.
@@ -56,6 +57,12 @@ void OutputDirectory::check(const fs::path& given, const std::vector<fs::path>& 
                             bool overwrite, const std::string& marker) {
   const fs::path target = without_trailing_slash(given);
   std::error_code ignored;
+  const std::string name = target.filename().string();
+  if (name.starts_with('.') && name.ends_with(kPartial)) {
+    throw InputError(given.string(),
+                     "is how an unfinished output is called, which the next run removes; choose "
+                     "another --out");
+  }
   check_outside(given, inputs);
   const fs::path parent = target.parent_path();
   if (!fs::is_directory(parent, ignored))
@@ -79,14 +86,14 @@ void OutputDirectory::recover(const fs::path& given,
   const auto is_left = [&](const char* ending) {
     return fs::is_directory(fs::symlink_status(beside(target, ending), ignored));
   };
-  if (is_left(".partial") || is_left(".old.partial"))
+  if (is_left(kPartial) || is_left(".old.partial"))
     const OutputDirectory recovered(target, /*overwrite=*/true, notice);
 }
 
 OutputDirectory::OutputDirectory(const fs::path& target, bool overwrite,
                                  const std::function<void(const std::string&)>& notice)
     : target_(without_trailing_slash(target)),
-      partial_(beside(target_, ".partial")),
+      partial_(beside(target_, kPartial)),
       overwrite_(overwrite) {
   // A run killed between the two renames below left the old output under this name: put it back.
   const fs::path old = beside(target_, ".old.partial");

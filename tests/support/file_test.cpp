@@ -208,7 +208,7 @@ TEST(RecognizeFormat, NamesTheRealFormat) {
             "a git-LFS pointer (run 'git lfs pull' to get the file itself)");
   EXPECT_EQ(recognize_format("GGUF\x03"), "a GGUF file (convert it to safetensors)");
   EXPECT_EQ(recognize_format("PK\x03\x04"),
-            "a zip archive or a PyTorch pickle (save it as safetensors)");
+            "a zip archive or a PyTorch pickle (name that .pt, .pth or .bin)");
   EXPECT_EQ(recognize_format("<!DOCTYPE html>"), "an HTML page (the download failed)");
   EXPECT_EQ(recognize_format("\x1F\x8B\x08"), "gzip-compressed (unpack it first)");
   EXPECT_EQ(recognize_format("{\"a\""), "");

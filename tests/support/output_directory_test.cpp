@@ -175,5 +175,21 @@ TEST_F(OutputDirectoryTest, PartialThatIsALinkIsNotFollowed) {
   EXPECT_EQ(read_file(root_ / "precious/a"), "1");
 }
 
+TEST_F(OutputDirectoryTest, NamesOfUnfinishedOutputsAreSagesansOwn) {
+  for (const char* name : {".out.partial", ".out.old.partial", ".partial"}) {
+    expect_input_error([&] { OutputDirectory::check(root_ / name, {}, false, kMarker); },
+                       (root_ / name).string(), "is how an unfinished output is called");
+  }
+  OutputDirectory::check(root_ / "out.partial", {}, false, kMarker);
+}
+
+TEST_F(OutputDirectoryTest, InputsThatCannotBeResolvedAreNotEverywhere) {
+  fs::create_symlink("loop", root_ / "loop");
+  OutputDirectory::check(target(), {root_ / "loop", root_ / "loop/model"}, false, kMarker);
+  expect_input_error(
+      [&] { OutputDirectory::check(root_ / "loop/out", {root_ / "loop"}, false, kMarker); },
+      (root_ / "loop/out").string(), "must lie outside");
+}
+
 }  // namespace
 }  // namespace sagesan

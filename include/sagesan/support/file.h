@@ -73,6 +73,8 @@ void replace_text_file(const std::filesystem::path& path, std::string_view text)
 /// directory) and `InputError` where it would touch one of `inputs`.
 void check_text_file_target(const std::filesystem::path& path,
                             const std::vector<std::filesystem::path>& inputs);
+/// `path` from the root, links followed as far as they can be, without a slash at the end.
+std::filesystem::path resolve_path(const std::filesystem::path& path);
 /// Throws `InputError` where `output` is, holds or lies in one of `inputs`, links followed.
 void check_outside(const std::filesystem::path& output,
                    const std::vector<std::filesystem::path>& inputs);

@@ -15,8 +15,9 @@ namespace sagesan {
 class OutputDirectory {
  public:
   /// Throws where `target` cannot become an output: it equals, holds or lies in one of `inputs`
-  /// (links followed), its parent is missing, it exists and `overwrite` is false, or it exists and
-  /// holds no `marker` file, so that only sagesan's own output is ever replaced. Changes nothing.
+  /// (links followed), it is called as an unfinished output is, its parent is missing, it exists
+  /// and `overwrite` is false, or it exists and holds no `marker` file, so that only sagesan's own
+  /// output is ever replaced. Changes nothing.
   static void check(const std::filesystem::path& target,
                     const std::vector<std::filesystem::path>& inputs, bool overwrite,
                     const std::string& marker);
