@@ -185,7 +185,10 @@ void Adapter::add_lora_tensor(const std::string& name, size_t mark, const Stored
   } else if (role.starts_with("lora_rout")) {
     module->router.push_back(stored);
   } else {
-    throw InputError(stored.where(), fmt::format("{} is no role that is known", quote(role)));
+    throw InputError(stored.where(),
+                     fmt::format("{} is no role that is known; expected an adapter as peft's "
+                                 "save_pretrained writes it",
+                                 quote(role)));
   }
 }
 

@@ -29,6 +29,27 @@ struct Place {
   int64_t row = 0;
 };
 
+/// Whether a stored tensor's bytes are all 0. Reads no further than to the first that is not.
+bool is_zero(const StoredTensor& stored) {
+  std::vector<std::byte> block(std::min<uint64_t>(stored.info->bytes, uint64_t{1} << 16));
+  for (uint64_t start = 0; start < stored.info->bytes; start += block.size()) {
+    block.resize(std::min<uint64_t>(block.size(), stored.info->bytes - start));
+    stored.read(start, block);
+    if (std::any_of(block.begin(), block.end(), [](std::byte b) { return b != std::byte{0}; }))
+      return false;
+  }
+  return true;
+}
+
+/// Whether an update is 0: LoRA that was never trained. DoRA's magnitude changes even such a one.
+bool is_nothing(const LowRankUpdate& update) {
+  if (update.magnitude) return false;
+  const bool routed = !update.routes.empty();
+  return update.scale == 0 || is_zero(update.columns.stored) ||
+         (routed ? std::all_of(update.routes.begin(), update.routes.end(), is_zero)
+                 : is_zero(update.rows.stored));
+}
+
 class Matcher {
  public:
   Matcher(const Adapter& adapter, const Checkpoint& base) : adapter_(adapter), base_(base) {
@@ -46,9 +67,10 @@ class Matcher {
     for (const StoredTensor& tensor : base_.tensors()) {
       const auto found = changes_.find(tensor.info->name);
       if (found == changes_.end()) continue;
-      if (found->second.whole && same_bytes(found->second.whole, found->second.base))
-        found->second.whole = {};
-      const AdapterChange& change = found->second;
+      AdapterChange& change = found->second;
+      if (change.whole && same_bytes(change.whole, change.base)) change.whole = {};
+      if (change.low_rank && is_nothing(*change.low_rank)) change.low_rank.reset();
+      if (change.bias && (change.bias_scale == 0 || is_zero(change.bias))) change.bias = {};
       if (change.whole || change.low_rank || change.bias) result.push_back(change);
     }
     return result;
@@ -94,7 +116,8 @@ class Matcher {
     const auto parameters = targeted_parameters(adapter_, key, by_name_);
     if (parameters.empty()) {
       const StoredTensor weight = find(key + ".weight", outer.a);
-      if (!weight || weight.info->shape.size() != 2) fail_missing(outer.a, key + ".weight");
+      if (!weight) fail_missing(outer.a, key + ".weight");
+      if (weight.info->shape.size() != 2) fail_shape(outer.a, weight);
       if (modules.size() > 1)
         throw InputError(modules[1]->a.where(), "target_parameters names no parameter for it");
       add_parameter(key, outer, {"weight", weight.info->shape, {weight}, 0});

@@ -39,6 +39,7 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
   report.family = inputs.map.family;
   report.architecture = inputs.map.architecture;
   report.base_identity = updates.base_identity;
+  report.base_configuration = configuration_identity(options.base);
   report.unlearned_identity = updates.unlearned_identity;
   if (inputs.unlearned.adapters) report.routers = inputs.unlearned.adapters->front().router_names();
   report.tensors_total = static_cast<int64_t>(updates.updates.size());
@@ -135,6 +136,32 @@ void add_plan(const Plan& plan, SanitizeReport& report) {
   }
 }
 
+/// Tensors of which an adapter stores one A must be filtered alike.
+void check_shared_factors(const SanitizeOptions& options, const SanitizeInputs& inputs,
+                          const Plan& plan) {
+  if (options.output.format != OutputFormat::kAdapter) return;
+  std::map<std::string, Treatment> treatments;
+  for (const PlannedTensor& tensor : plan.tensors)
+    treatments[tensor.update->name] = tensor.treatment;
+  for (const auto& [name, treatment] : treatments) {
+    for (const AdapterChange& change : inputs.unlearned.merged->changes(name)) {
+      if (!change.low_rank) continue;
+      for (const std::string& other : change.low_rank->shares_a_with) {
+        const bool alike = options.method != Method::kRollback && treatments.at(other) == treatment;
+        if (alike) continue;
+        throw InputError(
+            options.unlearned.string(),
+            fmt::format("--out-format adapter: tensors {} and {} share an A, but {}; --out-format "
+                        "full writes the merged model",
+                        quote(name), quote(other),
+                        options.method == Method::kRollback
+                            ? "rollback chooses channels for each"
+                            : "--include and --exclude select only one"));
+      }
+    }
+  }
+}
+
 /// What can only be judged once the pair was compared.
 void check_plan(const SanitizeOptions& options, const SanitizeInputs& inputs,
                 const UpdateVector& updates, const Plan& plan) {
@@ -147,6 +174,7 @@ void check_plan(const SanitizeOptions& options, const SanitizeInputs& inputs,
                        "--include and --exclude leave no changed tensor to sanitize");
     }
   }
+  check_shared_factors(options, inputs, plan);
   if (!inputs.moments) return;
   const MomentsFile& moments = *inputs.moments;
   const std::string& identity =

@@ -66,7 +66,29 @@ void check_tied_heads(const SanitizeInputs& inputs, const UpdateVector& updates)
     if (same_bytes(head, embedding)) continue;
     throw InputError(head.where(),
                      "differs from the embedding although tie_word_embeddings is true: "
-                     "set it to false in config.json, or remove the tensor");
+                     "set it to false in a config.json beside it, or remove the tensor");
+  }
+}
+
+/// Embedding and head must have as many rows, or nothing can load the output. Only in what a user
+/// loads as it is; a delta or an adapter is no whole model.
+void check_vocabulary(const SanitizeOptions& options, const SanitizeInputs& inputs,
+                      const UpdateVector& updates) {
+  if (options.output.format != OutputFormat::kFull || !updates.tied_embedding.empty()) return;
+  std::optional<StoredTensor> first;
+  for (const std::string& name : inputs.hints.vocabulary) {
+    const Update* update = updates.find(name);
+    const StoredTensor stored = update == nullptr ? inputs.base.find(name)
+                                : update->grown   ? update->grown
+                                                  : update->unlearned;
+    if (!stored) continue;
+    if (!first) first = stored;
+    if (stored.info->shape[0] == first->info->shape[0]) continue;
+    throw InputError(stored.where(),
+                     fmt::format("the output would have {} rows of it, but {} of {} ({}): a model "
+                                 "has one vocabulary; give both",
+                                 stored.info->shape[0], first->info->shape[0],
+                                 quote(first->info->name), first->file->path().string()));
   }
 }
 
@@ -83,6 +105,7 @@ void check_space(const SanitizeOptions& options, uint64_t bytes) {
 void check_pair(const SanitizeOptions& options, const SanitizeInputs& inputs) {
   const UpdateVector updates = pair_tensors(inputs.base, inputs.unlearned.checkpoint, inputs.hints);
   check_tied_heads(inputs, updates);
+  check_vocabulary(options, inputs, updates);
   check_routed_parameters(updates, inputs.unlearned, inputs.map.parameters);
   check_tied_adapter(inputs.unlearned, inputs.map);
   if (options.output.format == OutputFormat::kAdapter)

@@ -10,6 +10,11 @@ namespace sagesan {
 
 UnlearnedModel open_unlearned(const std::filesystem::path& unlearned, const Checkpoint& base,
                               const std::vector<std::filesystem::path>& more) {
+  if (std::filesystem::is_regular_file(unlearned) &&
+      Adapter::is_adapter(std::filesystem::absolute(unlearned).parent_path()) &&
+      unlearned.filename().string().starts_with("adapter_model.")) {
+    throw InputError(unlearned.string(), "is a part of a PEFT adapter: give its directory");
+  }
   if (!Adapter::is_adapter(unlearned)) {
     if (!more.empty()) {
       throw InputError(unlearned.string(),
@@ -27,6 +32,11 @@ UnlearnedModel open_unlearned(const std::filesystem::path& unlearned, const Chec
   open(unlearned);
   for (const std::filesystem::path& directory : more) open(directory);
   auto merged = std::make_unique<MergedAdapters>(base, *adapters);
+  if (merged->tensors().empty()) {
+    throw InputError(unlearned.string(),
+                     "changes nothing (its factors are 0): the models are identical, nothing to "
+                     "sanitize");
+  }
   UnlearnedModel result{.merged = merged.get()};
   result.checkpoint = Checkpoint::compute(unlearned, std::move(merged), std::move(files));
   result.adapters = std::move(adapters);

@@ -261,5 +261,28 @@ TEST_F(ExpertsMatchTest, AdaptersOfOldVersionsLieTheOtherWayRound) {
   EXPECT_TRUE(match()[0].low_rank->rows.is_a);
 }
 
+TEST_F(AdapterMatchTest, WhatWasNeverTrainedChangesNothing) {
+  put_base({random_tensor(kQuery + ".weight", {6, 4})});
+  const TinyWeights pair = lora_pair(kQuery, 2, 4, 6);
+  for (const size_t zero : {0U, 1U}) {
+    TinyWeights tensors = pair;
+    for (double& value : tensors[zero].values) value = 0;
+    put_adapter(tensors);
+    EXPECT_TRUE(match().empty()) << zero;
+    tensors[zero].values.back() = 1e-30;
+    put_adapter(tensors);
+    EXPECT_EQ(match().size(), 1U) << zero;
+  }
+  configuration_ = adapter_configuration(2, 0);
+  put_adapter(pair);
+  EXPECT_TRUE(match().empty());
+}
+
+TEST_F(AdapterMatchTest, AVectorIsNoLinearLayer) {
+  put_base({random_tensor("model.norm.weight", {4})});
+  put_adapter(lora_pair("model.norm", 2, 4, 4));
+  refuse("shape [2, 4] does not fit 'model.norm.weight'");
+}
+
 }  // namespace
 }  // namespace sagesan

@@ -11,6 +11,7 @@ from adapters import (GPT2, LLAMA, MIXTRAL, QWEN3_MOE, SIZES, TIED, lora, make_a
                       merged_by_peft)
 from conftest import BUILD, make_model, perturb, random_texts, write_ids
 from oracle import collect, penalty, solve
+from peft import get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig
 
@@ -346,6 +347,39 @@ def test_adapter_with_new_tokens(name, bench):
         assert all(torch.equal(after[other], tensor) for other in same)
         moved = "original_module" not in key and name != "untied"
         assert torch.equal(tensor, before[key]) != moved, key
+
+
+def test_experts_that_share_a_factor_are_filtered_alike(bench):
+    """transformers stores experts one by one: gate_proj and up_proj of one are halves of one product, with one A."""
+    make_base(bench, QWEN3_MOE)
+    train_adapter(bench, "adapter", ADAPTERS["experts"][1])
+    base = bench.tensors("base")
+    for words in [("--exclude", "up_proj"), ("--include", "experts.1.gate_proj"),
+                  ("--method", "rollback", "--share", 0.3)]:
+        said = bench.refuse("adapter", "--out-format", "adapter", *words)
+        assert "share an A, but" in said and "--out-format full" in said
+        bench.refuse("adapter", "--out-format", "adapter", "--dry-run", *words)
+    full, _ = bench.sanitize("adapter", "--exclude", "experts.1.(gate|up)_proj", out="full")
+    bench.sanitize("adapter", "--exclude", "experts.1.(gate|up)_proj", "--out-format", "adapter", out="sanitized")
+    merge(bench, "merged_after", "sanitized")
+    close(bench.tensors("merged_after"), full, base)
+
+
+def test_adapter_that_was_never_trained(bench):
+    make_base(bench, LLAMA)
+    get_peft_model(AutoModelForCausalLM.from_pretrained(bench / "base"), lora()).save_pretrained(bench / "adapter")
+    assert "changes nothing" in bench.refuse("adapter")
+    assert "give its directory" in bench.refuse("adapter/adapter_model.safetensors")
+
+
+def test_edit_that_grows_only_one_of_embedding_and_head(bench):
+    make_base(bench, LLAMA)
+    embedding = bench.tensors("base")["model.embed_tokens.weight"]
+    torch.save({"model.embed_tokens.weight": torch.cat([embedding * 1.1, embedding[:2]])}, bench / "state.pth")
+    said = bench.refuse("state.pth")
+    assert "50 rows" in said or "but 50 of" in said
+    assert "lm_head.weight" in said and "embed_tokens.weight" in said
+    bench.sanitize("state.pth", "--out-format", "delta")
 
 
 @pytest.mark.parametrize("words", [(), ("--out-format", "adapter")], ids=["full", "adapter"])

@@ -59,8 +59,8 @@ struct AdapterChange {
 
 /// Finds for every module and tensor of the adapter the base's tensors, by canonical name, in the
 /// base's order. A three-dimensional parameter that the base stores as single experts is dealt out
-/// to them (transformers: core_model_loading.py `MergeModulelist`, `Concatenate`). Copies of base
-/// tensors that are the base's own bytes change nothing and are left out.
+/// to them (transformers: core_model_loading.py `MergeModulelist`, `Concatenate`). What changes
+/// nothing is left out: copies of the base's own bytes, products with a factor or scale that is 0.
 ///
 /// Throws `InputError` that names adapter tensor and base directory for what the base lacks or has
 /// twice, both shapes where they do not fit, and for an orientation or an order of nested
