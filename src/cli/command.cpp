@@ -114,12 +114,14 @@ uint64_t parse_size(const std::string& option, const std::string& text) {
                                                                            {"", 1}}};
   for (const auto& [unit, bytes] : kUnits) {
     if (!text.ends_with(unit)) continue;
+    const std::string number = text.substr(0, text.size() - unit.size());
+    if (number.empty() || number.find_first_not_of("0123456789") != std::string::npos) break;
     const int64_t most = (int64_t{1} << 50) / bytes;
-    return static_cast<uint64_t>(
-        parse_integer(option, text.substr(0, text.size() - unit.size()), 1, most) * bytes);
+    return static_cast<uint64_t>(parse_integer(option, number, 1, most) * bytes);
   }
-  SAGESAN_ASSERT(false);
-  return 0;
+  throw UsageError(
+      fmt::format("{} {}: expected a whole number of bytes, KB, MB, GB, KiB, MiB or GiB: 5GB",
+                  option, quote(text)));
 }
 
 std::filesystem::path parse_path(const std::string& option, const std::string& text) {

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -27,7 +29,13 @@ double seconds_since(Clock::time_point start) {
 void add_figures(const Json& report, BatchJobResult& result) {
   const auto read = [&]<typename T>(const char* key, std::optional<T>& value) {
     const Json::json_pointer place(std::string("/summary/") + key);
-    if (report.contains(place) && report.at(place).is_number()) value = report.at(place).get<T>();
+    if (!report.contains(place)) return;
+    const Json& figure = report.at(place);
+    // The report may be a stranger's.
+    const bool fits = std::is_integral_v<T>
+                          ? figure.is_number_integer()
+                          : figure.is_number() && std::isfinite(figure.get<double>());
+    if (fits) value = figure.get<T>();
   };
   read("changed", result.changed);
   read("target_missed", result.target_missed);
@@ -96,6 +104,9 @@ void BatchRun::run_all() {
   check_batch_outputs(options_.jobs, also);
   write_summary();
   const std::vector<BatchGroup> groups = group_jobs(options_.jobs);
+  if (std::any_of(groups.begin(), groups.end(),
+                  [](const BatchGroup& group) { return group.shares_moments; }))
+    cache_.check();
   for (const BatchGroup& group : groups) run_group(group);
   if (!options_.dry_run) remove_moments(groups);
 }
@@ -156,23 +167,28 @@ bool BatchRun::skip(size_t job) {
     const std::string report = read_text_file(options.out / kReportName, uint64_t{1} << 30);
     const bool there = fs::is_regular_file(options.report) &&
                        read_text_file(options.report, uint64_t{1} << 30) == report;
-    if (!there) replace_text_file(options.report, report);
+    if (!there) {
+      check_text_file_target(options.report, job_inputs(options));
+      replace_text_file(options.report, report);
+    }
   }
   finish(job, BatchStatus::kSkipped, found->report);
   return true;
 }
 
 fs::path BatchRun::share_moments(const BatchGroup& group, std::vector<size_t>& rest) {
-  if (options_.dry_run || !group.shares_moments) return {};
+  if (!group.shares_moments) return {};
   // What can be known before the long part.
   std::erase_if(rest, [&](size_t job) {
     return !attempt(job, [&] {
+      cache_.check_writable();
+      if (options_.dry_run) return;
       SanitizeOptions options = options_.jobs[job].options;
       options.overwrite = options_.overwrite;
       open_sanitize_inputs(options);
     });
   });
-  if (rest.empty()) return {};
+  if (rest.empty() || options_.dry_run) return {};
   fs::path moments;
   try {
     const SanitizeOptions& options = options_.jobs[rest.front()].options;

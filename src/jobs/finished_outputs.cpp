@@ -1,5 +1,7 @@
 #include "finished_outputs.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "batch_groups.h"
@@ -14,8 +16,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What says that weights are missing or cut; empty where nothing does.
-std::string weights_problem(const fs::path& directory) {
+/// What says that files are missing or cut; empty where nothing does.
+std::string output_problem(const fs::path& directory, OutputFormat format) {
+  const char* configuration =
+      format == OutputFormat::kAdapter ? "adapter_config.json" : "config.json";
+  if (format != OutputFormat::kDelta && !fs::is_regular_file(directory / configuration))
+    return fmt::format("it lacks {}", configuration);
   std::set<std::string> files;
   for (const auto& entry : fs::directory_iterator(directory)) {
     if (entry.path().extension() != ".safetensors") continue;
@@ -97,9 +103,11 @@ std::string FinishedOutputs::compare(const Json& report, const SanitizeOptions& 
   if (!other.empty()) return other;
   if (said("/inputs/retain") != texts) return "it was made with other texts";
   if (said("/inputs/base/identity") != identity(options.base)) return "it was made of another base";
+  if (said("/inputs/base/configuration") != configuration_identity(options.base))
+    return "the base had another configuration or tokenizer";
   if (said("/inputs/unlearned/identity") != unlearned_identity(options))
     return "it was made of another unlearned checkpoint";
-  return weights_problem(options.out);
+  return output_problem(options.out, options.output.format);
 }
 
 std::optional<FinishedOutput> FinishedOutputs::find(const SanitizeOptions& options) {

@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <string_view>
 
+#include "report_options.h"
 #include "sagesan/activations/moments_file.h"
 #include "sagesan/jobs/collect.h"
 #include "sagesan/jobs/device.h"
@@ -78,10 +80,7 @@ fs::path MomentsCache::file(const SanitizeOptions& options,
   };
   hasher.add_text(SAGESAN_VERSION);
   hasher.add_text(base_identity);
-  // What says how the base runs and how it reads texts.
-  for (const char* name : {"config.json", "tokenizer.json", "tokenizer.model",
-                           "tokenizer_config.json", "chat_template.jinja"})
-    add_file(options.base / name);
+  hasher.add_text(configuration_identity(options.base));
   for (const fs::path& retain : options.retain) add_file(retain);
   const Rendering& rendering = options.rendering;
   hasher.add_text(std::to_string(rendering.fields.size()));
@@ -96,14 +95,26 @@ fs::path MomentsCache::file(const SanitizeOptions& options,
   return options_.cache / (hasher.hex() + std::string(kEnding));
 }
 
-void MomentsCache::open() {
-  if (lock_.get() >= 0) return;
+void MomentsCache::check() const {
   std::vector<fs::path> inputs;
   for (const BatchJob& job : options_.jobs) {
     const std::vector<fs::path> read = job_inputs(job.options);
     inputs.insert(inputs.end(), read.begin(), read.end());
   }
   check_outside(options_.cache, inputs);
+}
+
+void MomentsCache::check_writable() const {
+  fs::path place = resolve_path(options_.cache);
+  while (!fs::exists(place) && place.has_relative_path()) place = place.parent_path();
+  if (::access(place.c_str(), W_OK | X_OK) != 0) {
+    throw_errno(options_.cache.string(),
+                "cannot be made for the moments that jobs share; choose another --cache");
+  }
+}
+
+void MomentsCache::open() {
+  if (lock_.get() >= 0) return;
   std::error_code failed;
   fs::create_directories(options_.cache, failed);
   if (failed) {
@@ -115,7 +126,8 @@ void MomentsCache::open() {
   FileDescriptor lock(::open(options_.cache.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (lock.get() < 0) throw_errno(options_.cache.string(), "cannot open");
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
-    throw IoError(options_.cache.string(), "another batch is using it; choose another --cache");
+    throw IoError(options_.cache.string(),
+                  "another batch is using it: wait for it, or choose another --cache");
   lock_ = std::move(lock);
   remove_named(options_.cache, /*unfinished=*/true, [&](const fs::path& file) {
     events_.notice("removing what a killed run left: " + printable(file.string()));
@@ -145,9 +157,8 @@ void MomentsCache::release(const fs::path& file) {
 }
 
 void MomentsCache::clean() {
-  if (options_.keep_moments || !exists()) return;
+  if (options_.keep_moments || !options_.own_cache || !exists()) return;
   open();
-  if (!options_.own_cache) return;
   remove_named(options_.cache, /*unfinished=*/false, nullptr);
   std::error_code not_empty;
   fs::remove(options_.cache, not_empty);

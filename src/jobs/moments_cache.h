@@ -17,6 +17,10 @@ class MomentsCache {
   /// `notice` is told what killed runs left there; both must outlive this.
   MomentsCache(const BatchOptions& options, const BatchEvents& events);
 
+  /// Throws `InputError` where the directory is, holds or lies in what a job reads.
+  void check() const;
+  /// Throws `IoError` where it cannot be made or written to.
+  void check_writable() const;
   /// The file for jobs with these texts and a base of this identity: its name is a hash of all that
   /// its content depends on. It need not be there.
   std::filesystem::path file(const SanitizeOptions& options,

@@ -1,5 +1,7 @@
 #include "report_options.h"
 
+#include "sagesan/support/hash.h"
+
 namespace sagesan {
 
 ReportOptions report_options(const SanitizeOptions& options, const std::string& template_identity,
@@ -34,6 +36,17 @@ ReportOptions report_options(const SanitizeOptions& options, const std::string& 
     result.split_long_texts = moments->split_long_texts;
   }
   return result;
+}
+
+std::string configuration_identity(const std::filesystem::path& base) {
+  Hasher hasher;
+  for (const char* name : {"config.json", "tokenizer.json", "tokenizer.model",
+                           "tokenizer_config.json", "chat_template.jinja"}) {
+    hasher.add_text(name);
+    const bool there = std::filesystem::is_regular_file(base / name);
+    hasher.add_text(there ? hash_file(base / name) : "");
+  }
+  return hasher.hex();
 }
 
 }  // namespace sagesan

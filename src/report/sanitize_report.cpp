@@ -158,7 +158,7 @@ Json SanitizeReport::to_json() const {
                {"options", sagesan::to_json(options)},
                {"model", {{"family", family}, {"architecture", architecture}}},
                {"inputs",
-                {{"base", {{"identity", base_identity}}},
+                {{"base", {{"identity", base_identity}, {"configuration", base_configuration}}},
                  {"unlearned", {{"identity", unlearned_identity}}},
                  {"retain", sagesan::to_json(retain_files)}}},
                {"tokens", tokens},

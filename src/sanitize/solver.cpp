@@ -70,7 +70,9 @@ Tensor take_out(const Tensor& unlearned, const Tensor& removed, DType dtype,
   Tensor result = round_to(at::where(removed == 0, wide, wide - removed), dtype);
   if (!all_finite(result)) {
     throw Error(ExitCode::kBadInput,
-                fmt::format("tensor {}: the sanitized weights are not finite", quote(name)));
+                fmt::format("tensor {}: the sanitized weights are not finite in {}; choose another "
+                            "--dtype, or a smaller --carrier-gain",
+                            quote(name), dtype_name(dtype)));
   }
   return result;
 }

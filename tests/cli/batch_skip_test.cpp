@@ -120,7 +120,20 @@ TEST_F(BatchSkip, AdaptersCountWithTheirConfigurations) {
       << errors_;
 }
 
+TEST_F(BatchSkip, TheConfigurationOfTheBaseCounts) {
+  json config = json::parse(read_file(base() / "config.json"));
+  config["rms_norm_eps"] = 0.5;
+  write_file(base() / "config.json", config.dump());
+  EXPECT_EQ(statuses(run(3)), (Words{"failed", "failed"}));
+  EXPECT_NE(errors_.find("the base had another configuration or tokenizer"), std::string::npos)
+      << errors_;
+}
+
 TEST_F(BatchSkip, DamagedOutputsAreNotTakenForDone) {
+  const std::string config = read_file(clean("a") / "config.json");
+  fs::remove(clean("a") / "config.json");
+  expect_different("it lacks config.json");
+  write_file(clean("a") / "config.json", config);
   const fs::path weights = clean("a") / "model.safetensors";
   write_file(weights, read_file(weights).substr(0, 5000));
   expect_different("its weights are damaged: ");
@@ -169,6 +182,23 @@ TEST_F(BatchSkip, AStrangersFilesInTheMomentsFolderStay) {
   const auto before = snapshot(cache);
   run(0);
   EXPECT_TRUE(snapshot(cache) == before);
+}
+
+TEST_F(BatchSkip, AFolderThatIsNotNeededMayBeInUse) {
+  fs::create_directory(root_ / "cache");
+  const FileDescriptor other(::open((root_ / "cache").c_str(), O_RDONLY | O_DIRECTORY));
+  ASSERT_EQ(::flock(other.get(), LOCK_EX | LOCK_NB), 0);
+  EXPECT_EQ(statuses(run(0, {"--cache", root_ / "cache"})), (Words{"skipped", "skipped"}));
+}
+
+TEST_F(BatchSkip, FiguresOfAStrangersReportAreNotTakenOver) {
+  const fs::path report = clean("a") / "sagesan_report.json";
+  json edited = json::parse(read_file(report));
+  edited["summary"]["changed"] = 1e300;
+  write_file(report, edited.dump(1));
+  const json summary = run(0);
+  EXPECT_EQ(summary["jobs"][0]["status"], "skipped");
+  EXPECT_TRUE(summary["jobs"][0]["changed_tensors"].is_null()) << summary["jobs"][0];
 }
 
 TEST_F(BatchSkip, TwoBatchesDoNotShareAFolder) {

@@ -1,5 +1,6 @@
 // `batch`: what it makes, shares, skips and goes on after.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -237,6 +238,29 @@ TEST_F(Batch, DryRunChangesNothing) {
   write_manifest({job("a", {{"strength", 2}}), job("b")});
   EXPECT_EQ(statuses(run(3, {"--dry-run"})), (Words{"failed", "would skip"}));
   EXPECT_EQ(statuses(run(0, {"--dry-run", "--overwrite"})), (Words{"would run", "would skip"}));
+}
+
+TEST_F(Batch, TheFolderOfTheMomentsIsCheckedBeforeAnythingRuns) {
+  write_manifest({job("a"), job("b")});
+  for (const Arguments& more : {Arguments{}, Arguments{"--dry-run"}}) {
+    const json summary = run(3, testing::joined({"--cache", base() / "moments"}, more));
+    EXPECT_EQ(statuses(summary), (Words{"pending", "pending"}));
+    EXPECT_NE(errors_.find("must lie outside"), std::string::npos) << errors_;
+  }
+  if (::geteuid() == 0) return;  // who may write everywhere
+  fs::permissions(root_.path(), fs::perms::owner_read | fs::perms::owner_exec);
+  const json summary = run(4, {"--dry-run", "--cache", root_ / "moments"});
+  fs::permissions(root_.path(), fs::perms::owner_all);
+  EXPECT_EQ(statuses(summary), (Words{"failed", "failed"}));
+}
+
+TEST_F(Batch, AnUnreadableInputFailsItsOwnJobAlone) {
+  fs::create_symlink("loop", root_ / "loop");
+  write_manifest({job("a", {{"unlearned", "loop"}}), job("b"), job("c")});
+  const json summary = run(4);
+  EXPECT_EQ(statuses(summary), (Words{"failed", "done", "done"})) << errors_;
+  EXPECT_NE(errors_.find("loop/adapter_config.json: Too many levels"), std::string::npos)
+      << errors_;
 }
 
 }  // namespace

@@ -96,6 +96,7 @@ struct SanitizeReport {
   ReportOptions options;
   std::string family, architecture;
   std::string base_identity, unlearned_identity;
+  std::string base_configuration;    ///< hash of what says how it runs and reads texts
   std::vector<std::string> routers;  ///< an adapter's tensors that route it: left alone
   std::vector<RetainFileReport> retain_files;
   int64_t tokens = 0;
