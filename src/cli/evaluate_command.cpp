@@ -14,12 +14,43 @@ namespace {
 
 struct Words {
   RenderingWords rendering;
-  std::string model, max_length = "512", device = "auto", json;
-  std::vector<std::string> data;
+  std::string max_length = "512", device = "auto", min_k = "0.4", json;
+  std::vector<std::string> models, data, forget, holdout;
 };
 
+/// "NAME=DIR", or a directory, whose own name is the model's then.
+std::pair<std::string, std::filesystem::path> parse_model(const std::string& word) {
+  const std::filesystem::path path = parse_path("--model", word);
+  const size_t equals = word.find('=');
+  if (equals != std::string::npos && word.find('/') > equals && !std::filesystem::exists(path)) {
+    if (equals == 0 || equals + 1 == word.size())
+      throw UsageError(fmt::format("--model {}: expected DIR or NAME=DIR", quote(word)));
+    return {word.substr(0, equals), word.substr(equals + 1)};
+  }
+  const auto whole = std::filesystem::absolute(path).lexically_normal();
+  return {(whole.has_filename() ? whole : whole.parent_path()).filename().string(), path};
+}
+
+/// The names in `words`, each of them a data set's.
+std::set<std::string> parse_names(const std::string& option, const std::vector<std::string>& words,
+                                  const std::set<std::string>& known) {
+  for (const std::string& word : words) {
+    if (!known.contains(word))
+      throw UsageError(fmt::format("{} {}: no --data has that name", option, quote(word)));
+  }
+  return {words.begin(), words.end()};
+}
+
 EvaluateOptions parse(const Words& words) {
-  EvaluateOptions options{.model = parse_path("--model", words.model), .device = words.device};
+  EvaluateOptions options{.device = words.device};
+  std::set<std::string> models;
+  for (const std::string& word : words.models) {
+    options.models.push_back(parse_model(word));
+    const std::string& name = options.models.back().first;
+    if (!models.insert(name).second)
+      throw UsageError(
+          fmt::format("--model: the name {} is given twice; say NAME=DIR", quote(name)));
+  }
   std::set<std::string> names;
   for (const std::string& word : words.data) {
     const size_t equals = word.find('=');
@@ -31,32 +62,65 @@ EvaluateOptions parse(const Words& words) {
       throw UsageError(fmt::format("--data: the name {} is given twice", quote(name)));
     options.data.emplace_back(name, word.substr(equals + 1));
   }
+  options.forget = parse_names("--forget", words.forget, names);
+  options.holdout = parse_names("--holdout", words.holdout, names);
+  options.min_k = parse_number("--min-k", words.min_k, 0, 1);
   options.rendering = parse_rendering(words.rendering);
   options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
   return options;
 }
 
+std::string or_dash(const std::optional<Figure>& figure) {
+  return figure ? fmt::format("{:.4f}", figure->aggregate) : "-";
+}
+
 void print_table(const EvaluateResult& result) {
-  std::cout << fmt::format("{:<20} {:>8} {:>9} {:>10} {:>12} {:>12}\n", "data", "records", "tokens",
-                           "mean nll", "perplexity", "probability");
-  for (const auto& set : result.data_sets) {
-    std::cout << fmt::format("{:<20} {:>8} {:>9} {:>10.4f} {:>12.4g} {:>12.4f}\n", set.name,
-                             set.summary.records, set.summary.tokens,
-                             set.summary.mean_negative_log_likelihood, set.summary.perplexity,
-                             set.summary.mean_answer_probability);
+  const bool several = result.models.size() > 1;
+  size_t width = 0;
+  if (several) {
+    for (const auto& model : result.models) width = std::max(width, model.name.size() + 2);
+  }
+  std::cout << fmt::format("{:<{}}{:<20} {:>8} {:>9} {:>10} {:>12} {:>12} {:>9} {:>10} {:>8}\n",
+                           several ? "model" : "", width, "data", "records", "tokens", "mean nll",
+                           "perplexity", "probability", "memorized", "extraction", "truth");
+  for (const auto& model : result.models) {
+    for (size_t i = 0; i < result.data_sets.size(); ++i) {
+      const LikelihoodSummary summary = model.summary(i);
+      std::cout << fmt::format(
+          "{:<{}}{:<20} {:>8} {:>9} {:>10.4f} {:>12.4g} {:>12.4f} {:>9} {:>10} {:>8}\n",
+          several ? printable(model.name) : "", width, result.data_sets[i].name, summary.records,
+          summary.tokens, summary.mean_negative_log_likelihood, summary.perplexity,
+          summary.mean_answer_probability, or_dash(exact_memorization(model.scores[i])),
+          or_dash(extraction_strength(model.scores[i])),
+          or_dash(truth_ratio(model.scores[i], result.data_sets[i].forget)));
+    }
+    if (model.membership) {
+      std::cout << fmt::format("{:<{}}membership by Min-K%: AUC {:.4f}\n",
+                               several ? printable(model.name) : "", width, *model.membership);
+    }
   }
 }
 
 }  // namespace
 
 void add_evaluate(CLI::App& app, Common& common, Action& action) {
-  CLI::App* command =
-      app.add_subcommand("evaluate", "loss, perplexity and answer probability of a model on texts");
+  CLI::App* command = app.add_subcommand(
+      "evaluate", "what models make of texts: loss, probability, memorization, truth ratio");
   auto words = std::make_shared<Words>();
-  command->add_option("--model", words->model, "checkpoint")->required()->type_name("DIR");
+  add_list(*command, "--model", words->models,
+           "a checkpoint; repeatable: all see the tokens that the first one's tokenizer makes")
+      ->required()
+      ->type_name("DIR|NAME=DIR");
   add_list(*command, "--data", words->data, "a named data set; repeatable")
       ->required()
       ->type_name("NAME=FILE");
+  add_list(*command, "--forget", words->forget, "a data set that was to be forgotten; repeatable")
+      ->type_name("NAME");
+  add_list(*command, "--holdout", words->holdout,
+           "a data set that no model was trained on, for membership; repeatable")
+      ->type_name("NAME");
+  command->add_option("--min-k", words->min_k, "share of the tokens that Min-K% looks at")
+      ->capture_default_str();
   add_text_options(*command, common, words->rendering, words->max_length);
   add_machine_options(*command, words->device, common);
   command->add_option("--json", words->json, "write JSON to FILE, or to standard output with -")
@@ -65,7 +129,8 @@ void add_evaluate(CLI::App& app, Common& common, Action& action) {
     action = [words, command, &common] {
       const EvaluateOptions options = parse(*words);
       if (command->count("--json") > 0 && parse_path("--json", words->json) != "-") {
-        std::vector<std::filesystem::path> inputs = {options.model};
+        std::vector<std::filesystem::path> inputs;
+        for (const auto& [name, model] : options.models) inputs.push_back(model);
         for (const auto& [name, file] : options.data) inputs.push_back(file);
         check_text_file_target(words->json, inputs);
       }

@@ -1,7 +1,6 @@
 #include "sagesan/evaluate/likelihood.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "sagesan/support/error.h"
@@ -14,16 +13,21 @@ constexpr int64_t kTokenBlock = 512;
 /// Floats of one block of head rows.
 constexpr int64_t kHeadBlock = int64_t{1} << 24;
 
-/// Log-likelihood of `targets` `[n]` under the head applied to `states` `[n, hidden]`, float64
-/// `[n]`: a running log-sum-exp over blocks of the vocabulary, so that neither the head nor all
-/// logits are held.
-Tensor target_log_likelihood(const Decoder& decoder, const ModelConfiguration& model,
-                             const Tensor& states, const Tensor& targets,
-                             const Progress& progress) {
+struct TargetScores {
+  Tensor log_likelihood;  ///< float64 `[n]`
+  Tensor best;            ///< int64 `[n]`, the likeliest token; of several the first
+};
+
+/// Scores `targets` `[n]` under the head applied to `states` `[n, hidden]`: a running log-sum-exp
+/// and maximum over blocks of the vocabulary, so that neither the head nor all logits are held.
+TargetScores score_targets(const Decoder& decoder, const ModelConfiguration& model,
+                           const Tensor& states, const Tensor& targets, const Progress& progress) {
   const auto options = at::TensorOptions().dtype(at::kDouble).device(states.device());
   const int64_t count = states.size(0);
   Tensor total = at::full({count}, -std::numeric_limits<double>::infinity(), options);
   Tensor chosen = at::zeros({count}, options);
+  Tensor highest = total.clone();
+  Tensor best = at::zeros({count}, options.dtype(at::kLong));
   const int64_t step = std::max<int64_t>(1024, kHeadBlock / model.hidden_size);
   for (int64_t first = 0; first < model.vocabulary; first += step) {
     const int64_t rows = std::min(step, model.vocabulary - first);
@@ -39,11 +43,16 @@ Tensor target_log_likelihood(const Decoder& decoder, const ModelConfiguration& m
           logits.gather(1, local.clamp(0, rows - 1).unsqueeze(1)).squeeze(1).to(at::kDouble);
       Tensor out = chosen.narrow(0, start, n);
       out.copy_(at::where(here, picked, out));
+      const auto [value, index] = logits.max(1);
+      Tensor most = highest.narrow(0, start, n);
+      Tensor token = best.narrow(0, start, n);
+      token.copy_(at::where(value.to(at::kDouble) > most, index + first, token));
+      most.copy_(at::where(value.to(at::kDouble) > most, value.to(at::kDouble), most));
     }
     if (progress)
       progress("head", static_cast<double>(first + rows), static_cast<double>(model.vocabulary));
   }
-  return chosen - total;
+  return {chosen - total, best};
 }
 
 }  // namespace
@@ -66,48 +75,36 @@ std::vector<TextScore> score_texts(const ModelConfiguration& model, const Checkp
   // Only positions whose next token is scored meet the head.
   std::vector<int64_t> positions;
   std::vector<int64_t> targets;
-  std::vector<TextScore> scores(batch.lengths.size());
+  std::vector<int64_t> counts(batch.lengths.size());
   int64_t start = 0;
   for (size_t text = 0; text < batch.lengths.size(); ++text) {
     for (int64_t i = std::max<int64_t>(first_scored[text], 1); i < batch.lengths[text]; ++i) {
       positions.push_back(start + i - 1);
       targets.push_back(batch.ids[static_cast<size_t>(start + i)]);
-      ++scores[text].tokens;
+      ++counts[text];
     }
     start += batch.lengths[text];
   }
+  std::vector<TextScore> scores(batch.lengths.size());
   if (positions.empty()) return scores;
   const Tensor states = hidden.index_select(0, at::tensor(positions, at::kLong).to(device));
-  const Tensor log_likelihood =
-      target_log_likelihood(decoder, model, states, at::tensor(targets, at::kLong).to(device),
-                            progress)
-          .cpu();
-  const auto* value = log_likelihood.data_ptr<double>();
-  for (TextScore& score : scores) {
-    for (int64_t i = 0; i < score.tokens; ++i) score.negative_log_likelihood -= *value++;
-  }
-  return scores;
-}
-
-LikelihoodSummary summarize(const std::vector<TextScore>& scores) {
-  LikelihoodSummary result;
-  double total = 0;
-  for (const TextScore& score : scores) {
-    if (score.tokens == 0) continue;
-    ++result.records;
-    result.tokens += score.tokens;
-    total += score.negative_log_likelihood;
-    result.mean_answer_probability += std::exp(-score.mean());
-  }
-  if (!std::isfinite(total)) {
+  const Tensor expected = at::tensor(targets, at::kLong).to(device);
+  const TargetScores found = score_targets(decoder, model, states, expected, progress);
+  if (!all_finite(found.log_likelihood)) {
     throw Error(ExitCode::kBadInput,
                 "the model's likelihoods are not finite: its weights hold NaN or infinity");
   }
-  if (result.records == 0) return result;
-  result.mean_negative_log_likelihood = total / static_cast<double>(result.tokens);
-  result.perplexity = std::exp(result.mean_negative_log_likelihood);
-  result.mean_answer_probability /= static_cast<double>(result.records);
-  return result;
+  const Tensor log_likelihood = found.log_likelihood.cpu();
+  const Tensor greedy = (found.best == expected).cpu();
+  const auto* value = log_likelihood.data_ptr<double>();
+  const auto* right = greedy.data_ptr<bool>();
+  for (size_t text = 0; text < scores.size(); ++text) {
+    scores[text].log_likelihoods.assign(value, value + counts[text]);
+    scores[text].greedy.assign(right, right + counts[text]);
+    value += counts[text];
+    right += counts[text];
+  }
+  return scores;
 }
 
 }  // namespace sagesan

@@ -1,58 +1,143 @@
 #include "sagesan/jobs/evaluate.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "sagesan/evaluate/likelihood.h"
+#include "sagesan/evaluate/statistics.h"
 #include "sagesan/jobs/device.h"
 #include "sagesan/jobs/preflight.h"
 #include "sagesan/jobs/token_data.h"
 
 namespace sagesan {
+namespace {
+
+struct OpenModel {
+  Checkpoint checkpoint;
+  ModelConfiguration configuration;
+};
+
+/// The texts of all data sets, one after the other.
+struct Texts {
+  TokenBatch batch;
+  std::vector<int64_t> first_scored;
+  std::vector<AnswerKind> answers;
+  std::vector<size_t> ends;  ///< of each data set
+
+  void add(const TokenData& data) {
+    batch.ids.insert(batch.ids.end(), data.batch.ids.begin(), data.batch.ids.end());
+    batch.lengths.insert(batch.lengths.end(), data.batch.lengths.begin(), data.batch.lengths.end());
+    first_scored.insert(first_scored.end(), data.first_scored.begin(), data.first_scored.end());
+    answers.insert(answers.end(), data.answers.begin(), data.answers.end());
+    ends.push_back(answers.size());
+  }
+};
+
+void open_models(const EvaluateOptions& options, Preflight& preflight,
+                 std::vector<OpenModel>& models) {
+  for (const auto& [name, path] : options.models) {
+    preflight.check([&, &directory = path] {
+      OpenModel model{.checkpoint = Checkpoint::open(directory),
+                      .configuration = read_configuration(directory)};
+      match_parameters(model.configuration, model.checkpoint);
+      models.push_back(std::move(model));
+    });
+  }
+}
+
+/// What is common to all: ids must be in every vocabulary, texts fit every model.
+ModelConfiguration narrowest(const std::vector<OpenModel>& models) {
+  ModelConfiguration result = models.front().configuration;
+  for (const OpenModel& model : models) {
+    result.vocabulary = std::min(result.vocabulary, model.configuration.vocabulary);
+    const int64_t positions = model.configuration.positions;
+    if (positions > 0)
+      result.positions = result.positions > 0 ? std::min(result.positions, positions) : positions;
+  }
+  return result;
+}
+
+/// A record's texts follow one another, its own answer first.
+std::vector<RecordScore> gather(const std::vector<TextScore>& scores,
+                                const std::vector<AnswerKind>& answers, size_t start, size_t end) {
+  std::vector<RecordScore> records;
+  for (size_t i = start; i < end; ++i) {
+    if (answers[i] == AnswerKind::kOwn) {
+      records.push_back({.answer = scores[i]});
+    } else if (answers[i] == AnswerKind::kParaphrased) {
+      records.back().paraphrased = scores[i];
+    } else {
+      records.back().perturbed.push_back(scores[i]);
+    }
+  }
+  return records;
+}
+
+/// Min-K% of all data sets with such names, one after the other.
+std::vector<double> membership_scores(const EvaluateOptions& options,
+                                      const EvaluateResult::Model& model,
+                                      const std::set<std::string>& names) {
+  std::vector<double> scores;
+  for (size_t i = 0; i < options.data.size(); ++i) {
+    if (!names.contains(options.data[i].first)) continue;
+    for (const auto& [index, score] : min_k(model.scores[i], options.min_k).values)
+      scores.push_back(score);
+  }
+  return scores;
+}
+
+}  // namespace
 
 EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress) {
   Preflight preflight;
   at::Device device = at::kCPU;
-  Checkpoint checkpoint;
-  ModelConfiguration model;
-  TextSource texts;
+  std::vector<OpenModel> models;
+  TextSource source;
   preflight.check([&] { device = parse_device(options.device); });
-  const bool opened = preflight.check([&] { checkpoint = Checkpoint::open(options.model); });
-  // A missing directory is one problem, not two.
-  const bool known = std::filesystem::is_directory(options.model) &&
-                     preflight.check([&] { model = read_configuration(options.model); });
-  if (opened && known) preflight.check([&] { match_parameters(model, checkpoint); });
-  const bool text =
-      preflight.check([&] { texts = open_text_source(options.rendering, options.model); });
+  open_models(options, preflight, models);
+  const bool known = models.size() == options.models.size();
+  const bool text = preflight.check(
+      [&] { source = open_text_source(options.rendering, options.models.front().second); });
+  source.records.other_answers = true;
 
-  // All data sets go through the model together: the checkpoint is read once.
   EvaluateResult result;
-  if (texts.records.chat) result.retain_template = texts.records.chat->identity();
-  TokenData all;
-  std::vector<size_t> ends;
+  if (source.records.chat) result.retain_template = source.records.chat->identity();
+  Texts all;
   for (const auto& [name, file] : options.data) {
     if (!text || !known) break;
     preflight.check([&, &set_name = name, &path = file] {
-      TokenData data = read_token_data({path}, texts, {.max_length = options.max_length}, model);
-      result.data_sets.push_back({.name = set_name, .file = std::move(data.files.front())});
-      all.batch.ids.insert(all.batch.ids.end(), data.batch.ids.begin(), data.batch.ids.end());
-      all.batch.lengths.insert(all.batch.lengths.end(), data.batch.lengths.begin(),
-                               data.batch.lengths.end());
-      all.first_scored.insert(all.first_scored.end(), data.first_scored.begin(),
-                              data.first_scored.end());
-      ends.push_back(all.batch.lengths.size());
+      TokenData data =
+          read_token_data({path}, source, {.max_length = options.max_length}, narrowest(models));
+      result.data_sets.push_back({.name = set_name,
+                                  .file = std::move(data.files.front()),
+                                  .forget = options.forget.contains(set_name)});
+      all.add(data);
     });
   }
   preflight.finish();
 
-  const std::vector<TextScore> scores =
-      score_texts(model, checkpoint, all.batch, all.first_scored, device, progress);
-  size_t start = 0;
-  for (size_t i = 0; i < ends.size(); ++i) {
-    const std::vector<TextScore> part(scores.begin() + static_cast<std::ptrdiff_t>(start),
-                                      scores.begin() + static_cast<std::ptrdiff_t>(ends[i]));
-    result.data_sets[i].summary = summarize(part);
-    if (result.data_sets[i].summary.records == 0) {
-      throw InputError(options.data[i].second.string(), "no record has a token to score");
+  for (size_t m = 0; m < models.size(); ++m) {
+    const Progress own = progress && models.size() > 1
+                             ? [&, m](std::string_view stage, double done, double total) {
+                                 progress(fmt::format("{} of {}", stage, options.models[m].first),
+                                          done, total);
+                               }
+                             : progress;
+    const std::vector<TextScore> scores = score_texts(models[m].configuration, models[m].checkpoint,
+                                                      all.batch, all.first_scored, device, own);
+    EvaluateResult::Model model{.name = options.models[m].first};
+    size_t start = 0;
+    for (size_t i = 0; i < all.ends.size(); ++i) {
+      model.scores.push_back(gather(scores, all.answers, start, all.ends[i]));
+      if (model.summary(i).records == 0)
+        throw InputError(options.data[i].second.string(), "no record has a token to score");
+      start = all.ends[i];
     }
-    start = ends[i];
+    const std::vector<double> seen = membership_scores(options, model, options.forget);
+    const std::vector<double> unseen = membership_scores(options, model, options.holdout);
+    if (!seen.empty() && !unseen.empty()) model.membership = roc_auc(unseen, seen);
+    result.models.push_back(std::move(model));
   }
   return result;
 }

@@ -1,23 +1,104 @@
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "sagesan/jobs/evaluate.h"
 
 namespace sagesan {
+namespace {
+
+Json figure_json(const std::optional<Figure>& figure) {
+  if (!figure) return nullptr;
+  Json values = Json::object();
+  for (const auto& [index, value] : figure->values)
+    values[std::to_string(index)] = {{"score", value}};
+  return {{"agg_value", figure->aggregate}, {"value_by_index", values}};
+}
+
+/// `prob` and `avg_loss` of texts, by their records' indices; of several answers, lists.
+template <typename Texts>
+Json probabilities(const std::vector<RecordScore>& records, const Texts& texts) {
+  Json values = Json::object();
+  double sum = 0;
+  for (size_t i = 0; i < records.size(); ++i) {
+    const std::vector<const TextScore*> here = texts(records[i]);
+    if (here.empty()) continue;
+    Json losses = Json::array();
+    Json shares = Json::array();
+    double share = 0;
+    for (const TextScore* text : here) {
+      losses.push_back(text->loss());
+      shares.push_back(text->probability());
+      share += text->probability();
+    }
+    sum += share / static_cast<double>(here.size());
+    const bool one = here.size() == 1;
+    values[std::to_string(i)] = {{"prob", one ? shares[0] : shares},
+                                 {"avg_loss", one ? losses[0] : losses}};
+  }
+  if (values.empty()) return nullptr;
+  return {{"agg_value", sum / static_cast<double>(values.size())}, {"value_by_index", values}};
+}
+
+using TextList = std::vector<const TextScore*>;
+
+TextList own(const RecordScore& record) {
+  return record.answer.empty() ? TextList{} : TextList{&record.answer};
+}
+TextList paraphrased(const RecordScore& record) {
+  return record.paraphrased && !record.paraphrased->empty() ? TextList{&*record.paraphrased}
+                                                            : TextList{};
+}
+TextList perturbed(const RecordScore& record) {
+  TextList list;
+  for (const TextScore& text : record.perturbed) {
+    if (!text.empty()) list.push_back(&text);
+  }
+  return list;
+}
+
+Json data_json(const EvaluateResult::DataSet& set, const LikelihoodSummary& summary,
+               const std::vector<RecordScore>& records) {
+  return {{"file", set.file.name},
+          {"xxh3", set.file.hash},
+          {"records", summary.records},
+          {"truncated", set.file.truncated},
+          {"tokens", summary.tokens},
+          {"mean_negative_log_likelihood", summary.mean_negative_log_likelihood},
+          {"perplexity", summary.perplexity},
+          {"mean_answer_probability", summary.mean_answer_probability},
+          {"forget", set.forget},
+          {"probability", probabilities(records, own)},
+          {"paraphrased_probability", probabilities(records, paraphrased)},
+          {"perturbed_probability", probabilities(records, perturbed)},
+          {"truth_ratio", figure_json(truth_ratio(records, set.forget))},
+          {"exact_memorization", figure_json(exact_memorization(records))},
+          {"extraction_strength", figure_json(extraction_strength(records))}};
+}
+
+}  // namespace
+
+LikelihoodSummary EvaluateResult::Model::summary(size_t data_set) const {
+  std::vector<TextScore> answers;
+  for (const RecordScore& record : scores[data_set]) answers.push_back(record.answer);
+  return summarize(answers);
+}
 
 Json EvaluateResult::to_json() const {
-  Json json = {{"data", Json::object()}};
-  if (!retain_template.empty()) json["retain_template"] = retain_template;
-  for (const DataSet& set : data_sets) {
-    json["data"][set.name] = {
-        {"file", set.file.name},
-        {"xxh3", set.file.hash},
-        {"records", set.summary.records},
-        {"truncated", set.file.truncated},
-        {"tokens", set.summary.tokens},
-        {"mean_negative_log_likelihood", set.summary.mean_negative_log_likelihood},
-        {"perplexity", set.summary.perplexity},
-        {"mean_answer_probability", set.summary.mean_answer_probability}};
+  const auto of_model = [&](const Model& model) {
+    Json json = {{"data", Json::object()}};
+    for (size_t i = 0; i < data_sets.size(); ++i) {
+      json["data"][data_sets[i].name] = data_json(data_sets[i], model.summary(i), model.scores[i]);
+    }
+    if (model.membership) json["mia_min_k"] = {{"agg_value", *model.membership}};
+    return json;
+  };
+  Json json = Json::object();
+  if (models.size() == 1) {
+    json = of_model(models.front());
+  } else {
+    for (const Model& model : models) json["models"][model.name] = of_model(model);
   }
+  if (!retain_template.empty()) json["retain_template"] = retain_template;
   return json;
 }
 

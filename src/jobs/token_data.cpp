@@ -42,21 +42,27 @@ TokenData read_token_data(const std::vector<std::filesystem::path>& files, const
       }
       ++report.records;
       bool cut = false;
-      for (EncodedText& text :
-           encode_pieces(texts.tokenizer ? &*texts.tokenizer : nullptr, record,
-                         static_cast<size_t>(limits.max_length), texts.records.split_long_texts)) {
-        if (full()) {
-          cut = true;
-          break;
+      const auto add = [&](const Record& own, AnswerKind kind) {
+        for (EncodedText& text : encode_pieces(texts.tokenizer ? &*texts.tokenizer : nullptr, own,
+                                               static_cast<size_t>(limits.max_length),
+                                               texts.records.split_long_texts)) {
+          if (full()) {
+            cut = true;
+            break;
+          }
+          if (limits.max_tokens > 0)
+            text.shorten(static_cast<size_t>(limits.max_tokens - data.batch.tokens()));
+          check_ids(text.ids, own, model);
+          cut = cut || text.cut;
+          report.tokens += static_cast<int64_t>(text.ids.size());
+          data.batch.add(text.ids);
+          data.first_scored.push_back(static_cast<int64_t>(text.answer_start));
+          data.answers.push_back(kind);
         }
-        if (limits.max_tokens > 0)
-          text.shorten(static_cast<size_t>(limits.max_tokens - data.batch.tokens()));
-        check_ids(text.ids, record, model);
-        cut = cut || text.cut;
-        report.tokens += static_cast<int64_t>(text.ids.size());
-        data.batch.add(text.ids);
-        data.first_scored.push_back(static_cast<int64_t>(text.answer_start));
-      }
+      };
+      add(record, AnswerKind::kOwn);
+      for (const Record& other : record.paraphrased) add(other, AnswerKind::kParaphrased);
+      for (const Record& other : record.perturbed) add(other, AnswerKind::kPerturbed);
       report.truncated += cut ? 1 : 0;
     }
     data.files.push_back(std::move(report));

@@ -155,6 +155,30 @@ Record by_rules(const Json& object, const RecordOptions& options, const std::str
   fail(object, where, "no field that is understood");
 }
 
+/// Only of a question with its answer, in the fields that TOFU has.
+void add_other_answers(const Json& object, const RecordOptions& options, const std::string& where,
+                       Record& record) {
+  if (!options.fields.empty() || !object.contains("question") || !object.contains("answer")) return;
+  const auto render = [&](const std::string& answer) {
+    Record other =
+        question_and_answer(text_field(object, "question", where), answer, options, where);
+    other.where = where;
+    return other;
+  };
+  if (object.contains("paraphrased_answer"))
+    record.paraphrased.push_back(render(text_field(object, "paraphrased_answer", where)));
+  const auto wrong = object.find("perturbed_answer");
+  if (wrong == object.end()) return;
+  const std::string place = where + ": field 'perturbed_answer'";
+  if (!wrong->is_array() || wrong->empty())
+    throw InputError(place, "expected a list of wrong answers");
+  for (const Json& answer : *wrong) {
+    if (!answer.is_string())
+      throw InputError(place, fmt::format("expected texts, found {}", answer.type_name()));
+    record.perturbed.push_back(render(answer.get<std::string>()));
+  }
+}
+
 }  // namespace
 
 void refuse_text(const ChatTemplate& chat, const std::string& where) {
@@ -172,6 +196,7 @@ Record render_record(const Json& object, const RecordOptions& options, const std
   const bool blank = tokenization::leading_space(record.text) == record.text.size();
   if (!record.input_ids && blank) fail(object, where, "the text is blank");
   record.where = where;
+  if (options.other_answers) add_other_answers(object, options, where, record);
   return record;
 }
 

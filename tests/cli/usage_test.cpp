@@ -9,6 +9,7 @@ namespace sagesan {
 namespace {
 
 using testing::Arguments;
+using testing::joined;
 using testing::RunResult;
 
 using Usage = testing::CliTest;
@@ -76,6 +77,13 @@ TEST_F(Usage, Words) {
   make_pair();
   refuse({"evaluate", "--model", base(), "--data", "a=" + retain().string(), "--device", "gpu"}, 2,
          {"--device 'gpu': expected auto, cpu, cuda or cuda:N"});
+  const Arguments scored = {"evaluate", "--model", base(), "--data", "a=x"};
+  refuse(joined(scored, {"--model", base()}), 2, {"--model: the name 'base' is given twice"});
+  refuse(joined(scored, {"--model", "other=" + base().string(), "--forget", "b"}), 2,
+         {"--forget 'b': no --data has that name"});
+  refuse(joined(scored, {"--holdout", "b"}), 2, {"--holdout 'b': no --data has that name"});
+  refuse(joined(scored, {"--model", "=x"}), 2, {"--model '=x': expected DIR or NAME=DIR"});
+  refuse(joined(scored, {"--min-k", "1.5"}), 2, {"--min-k 1.5: expected"});
   refuse({"evaluate", "--model", base(), "--data", "nofile"}, 2,
          {"--data 'nofile': expected NAME=FILE"});
   refuse({"evaluate", "--model", base(), "--data", "a=x", "--data", "a=y"}, 2,

@@ -40,14 +40,14 @@ class PairMaker : public ::testing::Test {
   /// Mean answer probability of forget, retain and heldout, by the production code.
   static std::vector<double> probabilities(const std::filesystem::path& model) {
     EvaluateOptions options;
-    options.model = model;
+    options.models = {{"model", model}};
     options.data = {
         {"forget", made_->forget}, {"retain", made_->retain}, {"heldout", made_->heldout}};
     options.device = "cpu";
     std::vector<double> result;
-    for (const auto& data : evaluate(options, nullptr).data_sets) {
-      result.push_back(data.summary.mean_answer_probability);
-    }
+    const EvaluateResult found = evaluate(options, nullptr);
+    for (size_t i = 0; i < found.data_sets.size(); ++i)
+      result.push_back(found.models.front().summary(i).mean_answer_probability);
     return result;
   }
 

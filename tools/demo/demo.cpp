@@ -113,12 +113,12 @@ class Demo {
 
   Scores score(const MadePairs& pairs, const fs::path& model) {
     const EvaluateResult scores =
-        evaluate({.model = model,
+        evaluate({.models = {{"model", model}},
                   .data = {{"forget", pairs.forget}, {"heldout", pairs.heldout}},
                   .device = options_.device},
                  progress_);
-    return {.forget = scores.data_sets.at(0).summary.mean_answer_probability,
-            .heldout = scores.data_sets.at(1).summary.mean_answer_probability};
+    return {.forget = scores.models.at(0).summary(0).mean_answer_probability,
+            .heldout = scores.models.at(0).summary(1).mean_answer_probability};
   }
 
   /// At the level, or at the most that every approach gives back where that is less.

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "sagesan/evaluate/summary.h"
+#include "sagesan/evaluate/data_scores.h"
 #include "sagesan/report/sanitize_report.h"
 #include "sagesan/support/progress.h"
 #include "sagesan/text/chat_template.h"
@@ -13,8 +15,14 @@
 namespace sagesan {
 
 struct EvaluateOptions {
-  std::filesystem::path model;
+  /// Name and checkpoint: models of one vocabulary. The first one's tokenizer and template are
+  /// everyone's, so that all see the same tokens.
+  std::vector<std::pair<std::string, std::filesystem::path>> models;
   std::vector<std::pair<std::string, std::filesystem::path>> data;  ///< name, file
+  /// Names of data sets: those that were to be forgotten, and those that no model was trained on,
+  /// against which membership of the former is told.
+  std::set<std::string> forget, holdout;
+  double min_k = 0.4;  ///< share of the tokens that Min-K% looks at: open-unlearning's
   Rendering rendering;
   int64_t max_length = 512;
   std::string device = "auto";
@@ -24,16 +32,30 @@ struct EvaluateResult {
   struct DataSet {
     std::string name;
     RetainFileReport file;
-    LikelihoodSummary summary;
+    bool forget = false;
+  };
+  struct Model {
+    std::string name;
+    std::vector<std::vector<RecordScore>> scores;  ///< of each data set
+
+    /// The figures of a data set's own answers.
+    LikelihoodSummary summary(size_t data_set) const;
+    /// The area under the ROC curve by which Min-K% tells the forget sets' texts from the holdout
+    /// sets' (mia/utils.py `mia_auc`): 1 where the former are by far likelier, 0.5 by chance.
+    std::optional<double> membership;
   };
   std::vector<DataSet> data_sets;
+  std::vector<Model> models;
   std::string retain_template;  ///< identity of the one that rendered them; empty: none
 
+  /// With one model, that one's data sets; with several, `models` with those of each.
   Json to_json() const;
 };
 
-/// Scores every data set in one pass over the checkpoint: over the answer tokens where a record has
-/// a question and an answer (or a prompt and a completion), over the whole text otherwise.
+/// Scores every data set with every model, in one pass over each checkpoint: over the answer tokens
+/// where a record has a question and an answer (or a prompt and a completion), over the whole text
+/// otherwise. Throws `InputError` for what cannot be read, for a model of another vocabulary and
+/// for a data set without a token to score.
 EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress);
 
 }  // namespace sagesan

@@ -11,11 +11,15 @@
 
 namespace sagesan {
 
+/// Which answer of its record a text holds.
+enum class AnswerKind { kOwn, kParaphrased, kPerturbed };
+
 /// Texts as the model gets them.
 struct TokenData {
   TokenBatch batch;
   std::vector<int64_t>
-      first_scored;  ///< index of the first answer token of each text; 0: all count
+      first_scored;                 ///< index of the first answer token of each text; 0: all count
+  std::vector<AnswerKind> answers;  ///< of each text; a record's others come after its own
   std::vector<RetainFileReport> files;
 };
 

@@ -26,6 +26,9 @@ struct Record {
   /// they end with it (empty: none): as the template says.
   bool own_special_tokens = true;
   std::string end;
+  /// The same question with other answers, of TOFU's perturbed sets: the right one in other words
+  /// (`paraphrased_answer`, one or none) and wrong ones (`perturbed_answer`). Only on request.
+  std::vector<Record> paraphrased, perturbed;
   /// Where it stands, for messages: "file:line" or "file[index]".
   std::string where;
 };
@@ -39,6 +42,8 @@ struct RecordOptions {
   std::optional<ChatTemplate> chat;
   /// --long-texts: whether texts beyond the maximum length go on in further pieces.
   bool split_long_texts = false;
+  /// Whether a question's other answers are read, too.
+  bool other_answers = false;
 };
 
 /// Reads a file of records; what it is, is decided by its content, never by its name:
