@@ -178,14 +178,14 @@ std::string last_letters(std::string word) {  // step 5
 }  // namespace
 
 std::string porter_stem(const std::string& word) {
-  static const std::map<std::string, std::string> kIrregular = {
+  static const std::map<std::string, std::string> irregular = {
       {"sky", "sky"},        {"skies", "sky"},        {"dying", "die"},
       {"lying", "lie"},      {"tying", "tie"},        {"news", "news"},
       {"innings", "inning"}, {"inning", "inning"},    {"outings", "outing"},
       {"outing", "outing"},  {"cannings", "canning"}, {"canning", "canning"},
       {"howe", "howe"},      {"proceed", "proceed"},  {"exceed", "exceed"},
       {"succeed", "succeed"}};
-  if (const auto found = kIrregular.find(word); found != kIrregular.end()) return found->second;
+  if (const auto found = irregular.find(word); found != irregular.end()) return found->second;
   if (word.size() <= 2) return word;
   return last_letters(
       last_suffixes(single_suffixes(double_suffixes(last_y(participles(plurals(word)))))));
