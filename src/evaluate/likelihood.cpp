@@ -46,8 +46,10 @@ TargetScores score_targets(const Decoder& decoder, const ModelConfiguration& mod
       const auto [value, index] = logits.max(1);
       Tensor most = highest.narrow(0, start, n);
       Tensor token = best.narrow(0, start, n);
-      token.copy_(at::where(value.to(at::kDouble) > most, index + first, token));
-      most.copy_(at::where(value.to(at::kDouble) > most, value.to(at::kDouble), most));
+      const Tensor wide = value.to(at::kDouble);
+      const Tensor higher = wide > most;
+      token.copy_(at::where(higher, index + first, token));
+      most.copy_(at::where(higher, wide, most));
     }
     if (progress)
       progress("head", static_cast<double>(first + rows), static_cast<double>(model.vocabulary));

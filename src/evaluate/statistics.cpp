@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <numeric>
 
 #include "sagesan/support/error.h"
@@ -82,11 +81,6 @@ double harmonic_mean(const std::vector<double>& values) {
     sum += 1 / value;
   }
   return static_cast<double>(values.size()) / sum;
-}
-
-double mean(const std::vector<double>& values) {
-  if (values.empty()) return std::numeric_limits<double>::quiet_NaN();
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 }  // namespace sagesan

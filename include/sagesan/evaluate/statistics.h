@@ -17,7 +17,4 @@ double roc_auc(const std::vector<double>& positives, const std::vector<double>& 
 /// n / sum(1 / v); 0 where a value is 0 (scipy.stats.hmean). None negative, not empty.
 double harmonic_mean(const std::vector<double>& values);
 
-/// The mean; NaN of nothing.
-double mean(const std::vector<double>& values);
-
 }  // namespace sagesan
