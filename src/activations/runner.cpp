@@ -22,23 +22,20 @@ bool ObservationPlan::needs_final_norm(const ModelConfiguration& model) const {
   return !sites.empty() && sites.rbegin()->layer >= model.layer_count();
 }
 
-namespace {
-
 /// The moments of one layer while it runs. Those of experts are handed over one after another.
-class LayerMoments {
+class ObservationRun::Moments {
  public:
-  LayerMoments(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device,
-               const TokenBatch& batch, const ObservationPlan& plan, const MomentSink& sink)
+  Moments(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device,
+          const TokenBatch& batch, const ObservationPlan& plan)
       : channels_(model_sites(model)),
         experts_(static_cast<double>(model.experts.count)),
         checkpoint_(checkpoint),
         device_(device),
         tokens_(batch.tokens()),
-        plan_(plan),
-        sink_(sink) {}
+        plan_(plan) {}
 
-  void add(const Observation& seen) {
-    if (seen.site.is_expert() && !seen.trace_only) finish_other_experts(seen.site.expert);
+  void add(const Observation& seen, const MomentSink& sink) {
+    if (seen.site.is_expert() && !seen.trace_only) finish_other_experts(seen.site.expert, sink);
     try {
       Tensor weights = seen.weights;
       if (plan_.token_cap > 0 && !seen.site.is_diagonal()) {
@@ -61,9 +58,9 @@ class LayerMoments {
   }
 
   /// Hands over what is left of `layer`. An expert that saw no token has an empty moment.
-  void finish(int64_t layer) {
+  void finish(int64_t layer, const MomentSink& sink) {
     for (const Site& site : plan_.sites) {
-      if (site.layer == layer && !finished_.contains(site)) hand_over(site);
+      if (site.layer == layer && !finished_.contains(site)) hand_over(site, sink);
     }
     finished_.clear();
     expert_traces_.clear();
@@ -77,16 +74,16 @@ class LayerMoments {
 
   double& expert_trace(const Site& site) { return expert_traces_[site.kind]; }
 
-  void finish_other_experts(int64_t expert) {
+  void finish_other_experts(int64_t expert, const MomentSink& sink) {
     std::vector<Site> done;
     for (const auto& [site, moment] : moments_) {
       if (site.is_expert() && site.expert != expert) done.push_back(site);
     }
-    for (const Site& site : done) hand_over(site);
+    for (const Site& site : done) hand_over(site, sink);
   }
 
-  void hand_over(const Site& site) {
-    sink_(site, at(site), site.is_expert() ? expert_trace(site) / experts_ : 0);
+  void hand_over(const Site& site, const MomentSink& sink) {
+    sink(site, at(site), site.is_expert() ? expert_trace(site) / experts_ : 0);
     moments_.erase(site);
     finished_.insert(site);
   }
@@ -109,38 +106,54 @@ class LayerMoments {
   at::Device device_;
   int64_t tokens_;
   const ObservationPlan& plan_;
-  const MomentSink& sink_;
   std::map<Site, SiteMoment> moments_;
   std::set<Site> finished_;                   ///< of this layer
   std::map<SiteKind, double> expert_traces_;  ///< of this layer's experts together
 };
 
-}  // namespace
+ObservationRun::ObservationRun(const ModelConfiguration& model, const Checkpoint& checkpoint,
+                               at::Device device, const TokenBatch& batch,
+                               const ObservationPlan& plan)
+    : model_(model),
+      batch_(batch),
+      plan_(plan),
+      layers_(plan.layers_to_run(model)),
+      end_(layers_ + (plan.needs_final_norm(model) ? 1 : 0)),
+      decoder_(model, checkpoint, device),
+      moments_(std::make_unique<Moments>(model, checkpoint, device, batch, plan)) {}
+
+ObservationRun::~ObservationRun() = default;
+
+void ObservationRun::run_stage(const MomentSink& sink) {
+  SAGESAN_ASSERT(!done());
+  const Observer observer = [&](const Observation& seen) { moments_->add(seen, sink); };
+  const int64_t stage = stage_++;
+  if (stage < 0) {
+    const Site embedding{-1, SiteKind::kEmbedding};
+    const Site positions{-1, SiteKind::kPositionEmbedding};
+    if (plan_.sites.contains(embedding))
+      sink(embedding, row_counts(batch_.ids, model_.vocabulary), 0);
+    if (plan_.sites.contains(positions))
+      sink(positions, row_counts(batch_.positions(), model_.positions), 0);
+    if (!done()) hidden_ = decoder_.embed(batch_);
+  } else if (stage < layers_) {
+    decoder_.run_layer(stage, hidden_, batch_, plan_.sites, !done(), observer);
+    moments_->finish(stage, sink);
+  } else {
+    decoder_.run_final_norm(hidden_, batch_, plan_.sites, observer);
+    hidden_ = Tensor();
+    moments_->finish(stage, sink);
+  }
+}
 
 void observe(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device,
              const TokenBatch& batch, const ObservationPlan& plan,
              const std::function<void(int64_t layer)>& entering, const MomentSink& sink) {
-  LayerMoments moments(model, checkpoint, device, batch, plan, sink);
-  const Observer observer = [&](const Observation& seen) { moments.add(seen); };
-  const Site embedding{-1, SiteKind::kEmbedding};
-  const Site positions{-1, SiteKind::kPositionEmbedding};
-  if (plan.sites.contains(embedding)) sink(embedding, row_counts(batch.ids, model.vocabulary), 0);
-  if (plan.sites.contains(positions))
-    sink(positions, row_counts(batch.positions(), model.positions), 0);
-  const int64_t layers = plan.layers_to_run(model);
-  const bool final_norm = plan.needs_final_norm(model);
-  if (layers == 0 && !final_norm) return;
-  Decoder decoder(model, checkpoint, device);
-  Tensor hidden = decoder.embed(batch);
-  for (int64_t layer = 0; layer < layers; ++layer) {
-    entering(layer);
-    decoder.run_layer(layer, hidden, batch, plan.sites, final_norm || layer + 1 < layers, observer);
-    moments.finish(layer);
+  ObservationRun run(model, checkpoint, device, batch, plan);
+  while (!run.done()) {
+    if (run.stage() >= 0 && run.stage() < model.layer_count()) entering(run.stage());
+    run.run_stage(sink);
   }
-  if (!final_norm) return;
-  decoder.run_final_norm(hidden, batch, plan.sites, observer);
-  hidden = Tensor();
-  moments.finish(model.layer_count());
 }
 
 }  // namespace sagesan

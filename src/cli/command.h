@@ -45,6 +45,7 @@ using Action = std::function<void()>;
 
 // One function a subcommand: defines its options on `app` and sets `action` when it was chosen.
 void add_sanitize(CLI::App& app, Common& common, Action& action);
+void add_sweep(CLI::App& app, Common& common, Action& action);
 void add_batch(CLI::App& app, Common& common, Action& action);
 void add_collect(CLI::App& app, Common& common, Action& action);
 void add_merge(CLI::App& app, Common& common, Action& action);

@@ -36,6 +36,7 @@ int run(int argc, char** argv) {
   Common common;
   Action action;
   add_sanitize(app, common, action);
+  add_sweep(app, common, action);
   add_batch(app, common, action);
   add_collect(app, common, action);
   add_merge(app, common, action);

@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
-#include <limits>
 #include <string_view>
 
-#include "command.h"
+#include "input_options.h"
 #include "sagesan/jobs/sanitize.h"
 #include "sagesan/support/error.h"
 
@@ -13,20 +13,21 @@ namespace {
 
 /// The options as typed; numbers are parsed by us.
 struct Words {
-  std::string base, unlearned, out, moments;
-  std::vector<std::string> retain, include, exclude, adapters;
+  InputWords inputs;
+  std::string out;
   std::string method = "sage", strength = "1", target_bias, carrier_gain = "1", energy = "0.95";
-  std::string share = "0.1";
-  std::string other = "shrink", activations = "base", token_cap = "0";
-  RenderingWords rendering;
-  std::string max_length = "512", max_tokens = "0";
-  std::string device = "auto", report;
+  std::string share = "0.1", other = "shrink", report;
   std::string out_format = "full", dtype = "keep", shard_size;
-  bool dry_run = false, overwrite = false;
+  std::string keep_forgetting = "0.95";
+  bool automatic = false, dry_run = false, overwrite = false;
 };
 
 /// Whether the user named an option, whatever value it has now.
 using Given = std::function<bool(const std::string& option)>;
+
+constexpr std::initializer_list<Method> kMethods = {
+    Method::kSage,   Method::kRidge,    Method::kNullspace,  Method::kScale,
+    Method::kRandom, Method::kRollback, Method::kForgetAware};
 
 void add_exclusions(CLI::App& command, Common& common) {
   const auto method = [&](Method value, const std::vector<std::string>& others,
@@ -39,31 +40,49 @@ void add_exclusions(CLI::App& command, Common& common) {
   method(Method::kRandom, {"--target-bias"}, "random directions give no closed form of the bias");
   method(Method::kRollback, {"--strength", "--target-bias", "--carrier-gain", "--energy"},
          "a channel goes back to the base whole or not at all");
-  for (const Method other :
-       {Method::kSage, Method::kRidge, Method::kNullspace, Method::kScale, Method::kRandom})
-    method(other, {"--share"}, "only rollback has one");
+  method(Method::kForgetAware, {"--energy"}, "it uses every direction");
+  method(Method::kForgetAware, {"--target-bias"}, "its bias has no closed form in the strength");
+  for (const Method other : kMethods) {
+    if (other != Method::kRollback) method(other, {"--share"}, "only rollback has one");
+    if (other != Method::kForgetAware)
+      method(other, {"--anchor-floor"}, "only forget-aware solving has one");
+  }
   exclude(common, command, "--target-bias", "", {"--strength"});
+  exclude(common, command, "--auto", "",
+          {"--method", "--strength", "--target-bias", "--carrier-gain", "--share", "--moments"});
   exclude(common, command, "--moments", "",
           {"--retain", "--retain-fields", "--retain-template", "--chat-template", "--max-length",
            "--long-texts", "--max-tokens", "--token-cap"});
 }
 
-SanitizeOptions parse(const Words& words, const Given& given) {
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  SanitizeOptions options{.base = parse_path("--base", words.base),
-                          .unlearned = parse_path("--unlearned", words.unlearned),
-                          .out = parse_path("--out", words.out)};
-  if (!given("--retain") && !given("--moments"))
-    throw UsageError("--retain is required (or --moments; see --help)");
-  for (const std::string& directory : words.adapters)
-    options.adapters.push_back(parse_path("--add-adapter", directory));
-  for (const std::string& file : words.retain)
-    options.retain.push_back(parse_path("--retain", file));
-  if (given("--moments")) options.moments = parse_path("--moments", words.moments);
-  options.method = parse_choice("--method", words.method,
-                                {Method::kSage, Method::kRidge, Method::kNullspace, Method::kScale,
-                                 Method::kRandom, Method::kRollback},
-                                method_name);
+/// Who gives forget texts and nothing else wants them to count.
+void read_forget(const Given& given, SanitizeOptions& options) {
+  const bool forget = given("--forget");
+  if (options.automatic) {
+    if (!forget) throw UsageError("--auto needs --forget FILE");
+    return;
+  }
+  if (given("--keep-forgetting")) throw UsageError("--keep-forgetting goes with --auto alone");
+  if (forget && !given("--method")) options.method = Method::kForgetAware;
+  const bool aware = options.method == Method::kForgetAware;
+  if (forget && !aware) throw UsageError("--forget goes with --auto or --method forget-aware");
+  if (aware && !forget) throw UsageError("--method forget-aware needs --forget FILE");
+  for (const char* other : {"--energy", "--target-bias", "--share"}) {
+    if (aware && given(other))
+      throw UsageError(fmt::format("--method forget-aware excludes {}", other));
+  }
+  if (!aware && given("--anchor-floor"))
+    throw UsageError("--anchor-floor goes with --method forget-aware alone");
+}
+
+SanitizeOptions parse(const CLI::App& command, const Words& words) {
+  const Given given = [&](const std::string& name) { return command.count(name) > 0; };
+  SanitizeOptions options{.out = parse_path("--out", words.out)};
+  parse_inputs(command, words.inputs, options);
+  options.method = parse_choice("--method", words.method, kMethods, method_name);
+  options.automatic = words.automatic;
+  options.keep_forgetting = parse_number("--keep-forgetting", words.keep_forgetting, 0, 1);
+  read_forget(given, options);
   options.strength = parse_number("--strength", words.strength, 0, 1e12);
   if (given("--target-bias")) {
     options.target_bias = parse_number("--target-bias", words.target_bias, 0, 1);
@@ -84,15 +103,6 @@ SanitizeOptions parse(const Words& words, const Given& given) {
   options.other = parse_choice("--other", words.other,
                                {OtherPolicy::kShrink, OtherPolicy::kKeep, OtherPolicy::kBase},
                                other_policy_name);
-  options.include = words.include;
-  options.exclude = words.exclude;
-  options.unlearned_activations =
-      parse_choice<std::string_view>("--activations", words.activations, {"base", "unlearned"},
-                                     [](std::string_view name) { return name; }) == "unlearned";
-  options.token_cap = parse_number("--token-cap", words.token_cap, 0, 1e12);
-  options.rendering = parse_rendering(words.rendering);
-  options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
-  options.max_tokens = parse_integer("--max-tokens", words.max_tokens, 0, kMost);
   options.output.format = parse_choice(
       "--out-format", words.out_format,
       {OutputFormat::kFull, OutputFormat::kDelta, OutputFormat::kAdapter}, output_format_name);
@@ -101,7 +111,6 @@ SanitizeOptions parse(const Words& words, const Given& given) {
       output_dtype_name);
   if (given("--shard-size"))
     options.output.shard_bytes = parse_size("--shard-size", words.shard_size);
-  options.device = words.device;
   if (given("--report")) options.report = parse_path("--report", words.report);
   options.overwrite = words.overwrite;
   options.dry_run = words.dry_run;
@@ -145,7 +154,21 @@ void print_tensors(const SanitizeReport& report) {
   }
 }
 
+void print_search(const SearchReport& search) {
+  const auto& step = [&](const std::string& name) -> const SearchReport::Step& {
+    return *std::find_if(search.steps.begin(), search.steps.end(),
+                         [&](const auto& each) { return each.candidate == name; });
+  };
+  const SearchReport::Step& best = step(search.best);
+  std::cout << fmt::format(
+      "found among {} candidates: {} (forgetting kept: {:.1f} %, retain loss {:.4f}; the unlearned "
+      "model's {:.4f}, the base's {:.4f})\n",
+      search.steps.size() - 2, search.best, best.kept_forgetting * 100, best.retain_loss,
+      step("unlearned").retain_loss, step("base").retain_loss);
+}
+
 void print_result(const SanitizeResult& result, const std::filesystem::path& out) {
+  if (result.report.search) print_search(*result.report.search);
   const SanitizeSummary summary = result.report.summary();
   std::cout << fmt::format("sanitized {} of {} changed tensors over {} retain tokens\n",
                            summary.solved, result.report.changed(), result.report.tokens);
@@ -159,6 +182,12 @@ void print_result(const SanitizeResult& result, const std::filesystem::path& out
     std::cout << fmt::format("norm of the update: {:.4g} -> {:.4g} ({:.1f} % kept)\n",
                              summary.update_norm_before, summary.update_norm_after, *kept * 100);
   }
+  if (result.report.forget_files.empty() && summary.kept_update_norm().value_or(1) < 1) {
+    std::cout
+        << "no strength is safe for every unlearning method, and without --forget texts "
+           "nothing tells how\nmuch forgetting went with the rest of the update: --auto finds "
+           "a strength by them\n";
+  }
   std::cout << "written to " << out.string() << "\n";
 }
 
@@ -167,24 +196,25 @@ void print_result(const SanitizeResult& result, const std::filesystem::path& out
 std::function<SanitizeOptions()> add_sanitize_options(CLI::App& options, Common& common) {
   CLI::App* command = &options;
   auto words = std::make_shared<Words>();
-  add_pair_options(*command, words->base, words->unlearned);
-  add_list(*command, "--add-adapter", words->adapters,
-           "a further PEFT adapter, summed with the one given as --unlearned; repeatable")
-      ->type_name("DIR");
-  add_list(*command, "--retain", words->retain,
-           "texts that the model should keep (JSONL, JSON or plain text); repeatable")
-      ->type_name("FILE");
+  add_input_options(*command, words->inputs,
+                    "texts that were to be forgotten, for --auto or for --method forget-aware, "
+                    "which this implies without it; repeatable");
   command->add_option("--out", words->out, "directory to write")->required()->type_name("DIR");
+  command->add_flag("--auto", words->automatic,
+                    "find method, strength and gain by trying them on one half of the retain and "
+                    "forget texts");
   command
-      ->add_option("--moments", words->moments,
-                   "moments that 'collect' or 'merge' wrote, instead of --retain")
-      ->type_name("FILE");
+      ->add_option("--keep-forgetting", words->keep_forgetting,
+                   "with --auto: the share of the unlearned model's rise in forget loss to keep")
+      ->type_name("K")
+      ->capture_default_str();
   command
       ->add_option("--method", words->method,
                    "sage; ridge: every direction; nullspace: the dominant ones projected out; "
                    "scale: the whole update divided by 1 + strength; random: a control with random "
-                   "directions; rollback: the most harmful channels go back to the base")
-      ->type_name("sage|ridge|nullspace|scale|random|rollback")
+                   "directions; rollback: the most harmful channels go back to the base; "
+                   "forget-aware: what --forget texts use gives way last")
+      ->type_name("sage|ridge|nullspace|scale|random|rollback|forget-aware")
       ->capture_default_str();
   command
       ->add_option("--strength", words->strength,
@@ -217,21 +247,7 @@ std::function<SanitizeOptions()> add_sanitize_options(CLI::App& options, Common&
                    "base (roll back)")
       ->type_name("shrink|keep|base")
       ->capture_default_str();
-  add_list(*command, "--include", words->include,
-           "sanitize only tensors in whose name this expression is found; repeatable")
-      ->type_name("REGEX");
-  add_list(*command, "--exclude", words->exclude,
-           "leave tensors as they are in whose name this expression is found; repeatable")
-      ->type_name("REGEX");
-  add_text_options(*command, common, words->rendering, words->max_length);
-  add_max_tokens(*command, words->max_tokens);
-  command
-      ->add_option("--activations", words->activations,
-                   "the model that the retain texts run through")
-      ->type_name("base|unlearned")
-      ->capture_default_str();
-  add_token_cap(*command, words->token_cap);
-  add_machine_options(*command, words->device, common);
+  add_run_options(*command, common, words->inputs);
   command
       ->add_option(
           "--out-format", words->out_format,
@@ -252,9 +268,7 @@ std::function<SanitizeOptions()> add_sanitize_options(CLI::App& options, Common&
   command->add_flag("--dry-run", words->dry_run, "check everything and say what would be done");
   command->add_flag("--overwrite", words->overwrite, "replace an earlier output of sagesan");
   add_exclusions(*command, common);
-  return [words, command] {
-    return parse(*words, [&](const std::string& name) { return command->count(name) > 0; });
-  };
+  return [words, command] { return parse(*command, *words); };
 }
 
 void add_sanitize(CLI::App& app, Common& common, Action& action) {

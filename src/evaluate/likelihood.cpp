@@ -59,39 +59,44 @@ TargetScores score_targets(const Decoder& decoder, const ModelConfiguration& mod
 
 }  // namespace
 
-std::vector<TextScore> score_texts(const ModelConfiguration& model, const Checkpoint& checkpoint,
-                                   const TokenBatch& batch,
-                                   const std::vector<int64_t>& first_scored, at::Device device,
-                                   const Progress& progress) {
+ScoringRun::ScoringRun(const ModelConfiguration& model, const Checkpoint& checkpoint,
+                       const TokenBatch& batch, const std::vector<int64_t>& first_scored,
+                       at::Device device)
+    : model_(model),
+      batch_(batch),
+      first_scored_(first_scored),
+      device_(device),
+      decoder_(model, checkpoint, device) {
   SAGESAN_ASSERT(first_scored.size() == batch.lengths.size());
-  Decoder decoder(model, checkpoint, device);
-  Tensor hidden = decoder.embed(batch);
-  for (int64_t layer = 0; layer < model.layer_count(); ++layer) {
-    if (progress)
-      progress("layers", static_cast<double>(layer), static_cast<double>(model.layer_count()));
-    decoder.run_layer(layer, hidden, batch, {}, true, nullptr);
-    release_free_memory();
-  }
-  decoder.run_final_norm(hidden, batch, {}, nullptr);
+}
 
+void ScoringRun::embed() { hidden_ = decoder_.embed(batch_); }
+
+void ScoringRun::run_layer(int64_t layer) {
+  decoder_.run_layer(layer, hidden_, batch_, {}, true, nullptr);
+  release_free_memory();
+}
+
+std::vector<TextScore> ScoringRun::finish(const Progress& progress) {
+  decoder_.run_final_norm(hidden_, batch_, {}, nullptr);
   // Only positions whose next token is scored meet the head.
   std::vector<int64_t> positions;
   std::vector<int64_t> targets;
-  std::vector<int64_t> counts(batch.lengths.size());
+  std::vector<int64_t> counts(batch_.lengths.size());
   int64_t start = 0;
-  for (size_t text = 0; text < batch.lengths.size(); ++text) {
-    for (int64_t i = std::max<int64_t>(first_scored[text], 1); i < batch.lengths[text]; ++i) {
+  for (size_t text = 0; text < batch_.lengths.size(); ++text) {
+    for (int64_t i = std::max<int64_t>(first_scored_[text], 1); i < batch_.lengths[text]; ++i) {
       positions.push_back(start + i - 1);
-      targets.push_back(batch.ids[static_cast<size_t>(start + i)]);
+      targets.push_back(batch_.ids[static_cast<size_t>(start + i)]);
       ++counts[text];
     }
-    start += batch.lengths[text];
+    start += batch_.lengths[text];
   }
-  std::vector<TextScore> scores(batch.lengths.size());
+  std::vector<TextScore> scores(batch_.lengths.size());
   if (positions.empty()) return scores;
-  const Tensor states = hidden.index_select(0, at::tensor(positions, at::kLong).to(device));
-  const Tensor expected = at::tensor(targets, at::kLong).to(device);
-  const TargetScores found = score_targets(decoder, model, states, expected, progress);
+  const Tensor states = hidden_.index_select(0, at::tensor(positions, at::kLong).to(device_));
+  const Tensor expected = at::tensor(targets, at::kLong).to(device_);
+  const TargetScores found = score_targets(decoder_, model_, states, expected, progress);
   if (!all_finite(found.log_likelihood)) {
     throw Error(ExitCode::kBadInput,
                 "the model's likelihoods are not finite: its weights hold NaN or infinity");
@@ -107,6 +112,20 @@ std::vector<TextScore> score_texts(const ModelConfiguration& model, const Checkp
     right += counts[text];
   }
   return scores;
+}
+
+std::vector<TextScore> score_texts(const ModelConfiguration& model, const Checkpoint& checkpoint,
+                                   const TokenBatch& batch,
+                                   const std::vector<int64_t>& first_scored, at::Device device,
+                                   const Progress& progress) {
+  ScoringRun run(model, checkpoint, batch, first_scored, device);
+  run.embed();
+  for (int64_t layer = 0; layer < model.layer_count(); ++layer) {
+    if (progress)
+      progress("layers", static_cast<double>(layer), static_cast<double>(model.layer_count()));
+    run.run_layer(layer);
+  }
+  return run.finish(progress);
 }
 
 }  // namespace sagesan

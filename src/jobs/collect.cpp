@@ -40,7 +40,7 @@ MomentsSummary collect(const CollectOptions& options, const Progress& progress,
   preflight.check([&] { check_moments_target(options.out, inputs, options.overwrite); });
   preflight.finish();
   give_template_notice(options.rendering, source.records.chat, notice);
-  give_notices(texts.files, notice);
+  give_notices(texts.files, "retain", notice);
 
   MomentsOrigin origin{
       .base_identity = checkpoint_identity(checkpoint, progress),

@@ -99,9 +99,25 @@ std::string FinishedOutputs::compare(const Json& report, const SanitizeOptions& 
     wanted = report_options(options, "", &moments.origin());
     texts = to_json(moments.origin().retain_files);
   }
-  std::string other = compare_options(said("/options"), to_json(wanted));
+  Json options_made = said("/options");
+  Json options_wanted = to_json(wanted);
+  if (options.automatic) {
+    // What the search found is no wish.
+    for (const char* found : {"method", "strength", "carrier_gain", "energy", "anchor_floor"}) {
+      options_made.erase(found);
+      options_wanted.erase(found);
+    }
+  }
+  std::string other = compare_options(options_made, options_wanted);
   if (!other.empty()) return other;
   if (said("/inputs/retain") != texts) return "it was made with other texts";
+  Json forget;
+  if (!options.forget.empty()) {
+    SanitizeOptions of_forget = options;
+    of_forget.retain = options.forget;
+    forget = to_json(read_texts(of_forget).files);
+  }
+  if (said("/inputs/forget") != forget) return "it was made with other forget texts";
   if (said("/inputs/base/identity") != identity(options.base)) return "it was made of another base";
   if (said("/inputs/base/configuration") != configuration_identity(options.base))
     return "the base had another configuration or tokenizer";

@@ -9,7 +9,7 @@ ReportOptions report_options(const SanitizeOptions& options, const std::string& 
   ReportOptions result = {.method = std::string(method_name(options.method)),
                           .target_bias = options.target_bias,
                           .carrier_gain = options.carrier_gain,
-                          .energy = options.method == Method::kRidge ? 1 : options.energy,
+                          .energy = uses_every_direction(options.method) ? 1 : options.energy,
                           .other = std::string(other_policy_name(options.other)),
                           .include = options.include,
                           .exclude = options.exclude,
@@ -22,6 +22,8 @@ ReportOptions report_options(const SanitizeOptions& options, const std::string& 
                           .out_format = std::string(output_format_name(options.output.format)),
                           .dtype = std::string(output_dtype_name(options.output.dtype)),
                           .shard_bytes = options.output.shard_bytes};
+  if (options.automatic) result.keep_forgetting = options.keep_forgetting;
+  if (options.method == Method::kForgetAware) result.anchor_floor = options.anchor_floor;
   if (options.method == Method::kRollback) {
     result.energy.reset();
     result.share = options.share;

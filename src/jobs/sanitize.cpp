@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "check_plan.h"
 #include "report_options.h"
 #include "sagesan/activations/runner.h"
 #include "sagesan/checkpoint/companion_files.h"
@@ -15,6 +16,7 @@
 #include "sagesan/support/output_directory.h"
 #include "sanitize_inputs.h"
 #include "sanitize_run.h"
+#include "search.h"
 
 namespace sagesan {
 namespace {
@@ -36,6 +38,7 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
     report.tokens = inputs.retain.batch.tokens();
     report.layers_run = ObservationPlan{.sites = plan.sites}.layers_to_run(inputs.model);
   }
+  report.forget_files = inputs.forget.files;
   report.family = inputs.map.family;
   report.architecture = inputs.map.architecture;
   report.base_identity = updates.base_identity;
@@ -111,7 +114,8 @@ ConfigChanges config_changes(const SanitizeOptions& options, const SanitizeInput
 }
 
 void give_plan_notices(const SanitizeInputs& inputs, const Plan& plan, const Notice& notice) {
-  give_notices(inputs.retain.files, notice);
+  give_notices(inputs.retain.files, "retain", notice);
+  give_notices(inputs.forget.files, "forget", notice);
   for (const PlannedTensor& tensor : plan.tensors) {
     if (!tensor.parameter) {
       notice(fmt::format(
@@ -136,73 +140,6 @@ void add_plan(const Plan& plan, SanitizeReport& report) {
   }
 }
 
-/// Tensors of which an adapter stores one A must be filtered alike.
-void check_shared_factors(const SanitizeOptions& options, const SanitizeInputs& inputs,
-                          const Plan& plan) {
-  if (options.output.format != OutputFormat::kAdapter) return;
-  std::map<std::string, Treatment> treatments;
-  for (const PlannedTensor& tensor : plan.tensors)
-    treatments[tensor.update->name] = tensor.treatment;
-  for (const auto& [name, treatment] : treatments) {
-    for (const AdapterChange& change : inputs.unlearned.merged->changes(name)) {
-      if (!change.low_rank) continue;
-      for (const std::string& other : change.low_rank->shares_a_with) {
-        const bool alike = options.method != Method::kRollback && treatments.at(other) == treatment;
-        if (alike) continue;
-        throw InputError(
-            options.unlearned.string(),
-            fmt::format("--out-format adapter: tensors {} and {} share an A, but {}; --out-format "
-                        "full writes the merged model",
-                        quote(name), quote(other),
-                        options.method == Method::kRollback
-                            ? "rollback chooses channels for each"
-                            : "--include and --exclude select only one"));
-      }
-    }
-  }
-}
-
-/// What can only be judged once the pair was compared.
-void check_plan(const SanitizeOptions& options, const SanitizeInputs& inputs,
-                const UpdateVector& updates, const Plan& plan) {
-  if (!options.include.empty() || !options.exclude.empty()) {
-    const bool any = std::any_of(plan.tensors.begin(), plan.tensors.end(), [](const auto& tensor) {
-      return tensor.treatment != Treatment::kKeep;
-    });
-    if (!any) {
-      throw InputError(options.unlearned.string(),
-                       "--include and --exclude leave no changed tensor to sanitize");
-    }
-  }
-  check_shared_factors(options, inputs, plan);
-  if (!inputs.moments) return;
-  const MomentsFile& moments = *inputs.moments;
-  const std::string& identity =
-      options.unlearned_activations ? updates.unlearned_identity : updates.base_identity;
-  if (moments.origin().base_identity != identity) {
-    throw InputError(moments.path().string(),
-                     fmt::format("the moments were collected on another model than the {}",
-                                 options.unlearned_activations ? "unlearned one" : "base"));
-  }
-  const auto channels = parameter_sites(inputs.map.parameters);
-  for (const Site& site : plan.sites) {
-    const auto found = moments.sites().find(site.name());
-    if (found == moments.sites().end()) {
-      throw InputError(moments.path().string(),
-                       fmt::format("holds no moment of site {}", quote(site.name())));
-    }
-    if (found->second.tokens == 0 && !site.is_expert()) {
-      throw InputError(moments.path().string(),
-                       fmt::format("site {}: the moment is empty", quote(site.name())));
-    }
-    const bool diagonal = site.is_diagonal();
-    if (found->second.channels != channels.at(site) || found->second.diagonal != diagonal) {
-      throw InputError(moments.path().string(),
-                       fmt::format("site {}: the moment has another shape", quote(site.name())));
-    }
-  }
-}
-
 void give_target_notice(const SanitizeReport& report, const Notice& notice) {
   const int64_t missed = report.summary().missed;
   if (missed == 0) return;
@@ -224,16 +161,14 @@ void give_expert_notice(const SanitizeRun& run, const Notice& notice) {
 
 }  // namespace
 
-SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress,
-                        const Notice& notice) {
+namespace {
+
+/// All but the search; `search` is what came of it, where there was one.
+SanitizeResult sanitize_with(const SanitizeOptions& options,
+                             const std::optional<SearchReport>& search, const Progress& progress,
+                             const Notice& notice) {
   const SanitizeInputs inputs = open_sanitize_inputs(options);
-  const UpdateVector updates =
-      compare(inputs.base, inputs.unlearned.checkpoint, progress, inputs.hints);
-  if (updates.changed_count() == 0) {
-    throw InputError(options.unlearned.string(),
-                     "the checkpoints are identical: nothing to sanitize (a method that works at "
-                     "inference, such as ECO prompts, leaves the weights as they were)");
-  }
+  const UpdateVector updates = compare_pair(options, inputs, progress);
   const Plan plan = make_plan(updates, inputs.map, options.method, options.other,
                               NameFilter(options.include, options.exclude));
   check_plan(options, inputs, updates, plan);
@@ -243,6 +178,7 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
   give_template_notice(options.rendering, inputs.chat, notice);
   give_pair_notices(inputs, updates, notice);
   give_plan_notices(inputs, plan, notice);
+  result.report.search = search;
   if (options.dry_run) {
     add_plan(plan, result.report);
     return result;
@@ -274,6 +210,17 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
   output.commit();
   if (!options.report.empty()) replace_text_file(options.report, text);
   return result;
+}
+
+}  // namespace
+
+SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress,
+                        const Notice& notice) {
+  // What a dry run would search for is not known without the search.
+  if (!options.automatic || options.dry_run)
+    return sanitize_with(options, std::nullopt, progress, notice);
+  const FoundOptions found = search_options(options, progress);
+  return sanitize_with(found.options, found.search, progress, notice);
 }
 
 }  // namespace sagesan

@@ -48,6 +48,7 @@ void settle_tied_head(const SanitizeOptions& options, SanitizeInputs& inputs) {
 
 std::vector<std::filesystem::path> all_inputs(const SanitizeOptions& options) {
   std::vector<std::filesystem::path> inputs = options.retain;
+  inputs.insert(inputs.end(), options.forget.begin(), options.forget.end());
   inputs.push_back(options.base);
   inputs.push_back(options.unlearned);
   inputs.insert(inputs.end(), options.adapters.begin(), options.adapters.end());
@@ -110,26 +111,53 @@ void check_pair(const SanitizeOptions& options, const SanitizeInputs& inputs) {
   check_tied_adapter(inputs.unlearned, inputs.map);
   if (options.output.format == OutputFormat::kAdapter)
     check_adapter_output(options, inputs.unlearned, inputs.map.tied_embedding);
+  if (options.out.empty()) return;
   check_space(
       options,
       layout_output(inputs.base, inputs.unlearned.checkpoint, updates, options.output).bytes());
 }
 
-void read_retain(const SanitizeOptions& options, bool model_known, Preflight& preflight,
-                 SanitizeInputs& inputs) {
+/// The retain texts, where no moments are given instead, and the forget texts, where there are any.
+void read_texts(const SanitizeOptions& options, bool model_known, Preflight& preflight,
+                SanitizeInputs& inputs) {
+  if (!options.moments.empty() && options.forget.empty()) return;
   TextSource texts;
   const bool text =
       preflight.check([&] { texts = open_text_source(options.rendering, options.base); });
   inputs.chat = texts.records.chat;
-  if (text && model_known) {
-    preflight.check([&] {
-      inputs.retain = read_token_data(
-          options.retain, texts,
-          {.max_length = options.max_length, .max_tokens = options.max_tokens}, inputs.model);
-    });
-  } else {
-    // Without the model their content cannot be judged, but they can be missing.
-    for (const auto& file : options.retain) preflight.check([&] { const InputFile opened(file); });
+  for (const auto& [files, data] :
+       {std::pair(&options.retain, &inputs.retain), {&options.forget, &inputs.forget}}) {
+    if (files->empty()) continue;
+    if (text && model_known) {
+      preflight.check([&, &names = *files, &read = *data] {
+        read = read_token_data(names, texts,
+                               {.max_length = options.max_length, .max_tokens = options.max_tokens},
+                               inputs.model);
+      });
+    } else {
+      // Without the model their content cannot be judged, but they can be missing.
+      for (const auto& file : *files) preflight.check([&] { const InputFile opened(file); });
+    }
+  }
+}
+
+/// Forget texts must be read as those that the moments were collected on.
+void check_forget_texts(const SanitizeOptions& options, const SanitizeInputs& inputs) {
+  const MomentsOrigin& origin = inputs.moments->origin();
+  if (!origin.model.empty()) {
+    throw InputError(options.moments.string(),
+                     "describes a model of a family that cannot be run here: --forget texts "
+                     "cannot be run through it");
+  }
+  const bool alike = origin.max_length == options.max_length &&
+                     origin.token_cap == options.token_cap &&
+                     origin.retain_fields == options.rendering.fields &&
+                     origin.split_long_texts == options.rendering.split_long_texts &&
+                     origin.retain_template == (inputs.chat ? inputs.chat->identity() : "");
+  if (!alike) {
+    throw InputError(options.moments.string(),
+                     "was collected with other text options than the --forget texts are read with; "
+                     "give --retain instead of --moments");
   }
 }
 
@@ -179,8 +207,11 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
     });
   }
   if (base && unlearned && known) preflight.check([&] { check_pair(options, inputs); });
-  if (options.moments.empty()) read_retain(options, model, preflight, inputs);
+  read_texts(options, model, preflight, inputs);
+  if (inputs.moments && !options.forget.empty())
+    preflight.check([&] { check_forget_texts(options, inputs); });
   preflight.check([&] {
+    if (options.out.empty()) return;
     OutputDirectory::check(options.out, all_inputs(options), options.overwrite, kReportName);
   });
   if (!options.report.empty()) {

@@ -18,9 +18,18 @@ struct SanitizeInputs {
   ModelConfiguration model;  ///< as `unlearned_model`, empty where the moments file describes it
   ModelConfiguration unlearned_model;
   TokenData retain;                      ///< empty where there are collected moments
+  TokenData forget;                      ///< empty where there are none
   std::optional<ChatTemplate> chat;      ///< that rendered them
   std::unique_ptr<MomentsFile> moments;  ///< or null
   at::Device device = at::kCPU;
+
+  /// The model whose inputs are observed, and its weights.
+  const ModelConfiguration& observed_model(const SanitizeOptions& options) const {
+    return options.unlearned_activations ? unlearned_model : model;
+  }
+  const Checkpoint& observed_checkpoint(const SanitizeOptions& options) const {
+    return options.unlearned_activations ? unlearned.checkpoint : base;
+  }
 };
 
 /// The preflight: finds every problem of the inputs, the options and the output's place at once and

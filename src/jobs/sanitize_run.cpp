@@ -8,19 +8,11 @@
 #include <span>
 #include <vector>
 
-#include "sagesan/activations/runner.h"
+#include "moment_stages.h"
 #include "sagesan/support/error.h"
-#include "sagesan/support/hash.h"
 
 namespace sagesan {
 namespace {
-
-/// A seed for the control's directions: the site's own, the same in every run.
-uint64_t seed_of(const std::string& site) {
-  Hasher hasher;
-  hasher.add_text(site);
-  return std::stoull(hasher.hex().substr(0, 16), nullptr, 16);
-}
 
 std::optional<double> ratio(double value, double base) {
   return base > 0 ? std::optional(value / base) : std::nullopt;
@@ -101,6 +93,7 @@ SanitizeRun::SanitizeRun(const SanitizeOptions& options, const SanitizeInputs& i
     // A tied embedding needs both moments; the head's comes last.
     readers_[tensor.parameter->head.value_or(tensor.site())].push_back(&tensor);
   }
+  if (options.method == Method::kForgetAware) forget_.emplace(inputs, options, plan.sites);
 }
 
 void SanitizeRun::copy_unchanged() {
@@ -205,10 +198,8 @@ void SanitizeRun::roll_back(const PlannedTensor& tensor) {
 }
 
 Filter SanitizeRun::choose_filter(const PlannedTensor& tensor, const Rule& rule) const {
-  Filter filter{.strength = options_.strength, .gain = options_.carrier_gain};
-  if (options_.method == Method::kNullspace) {
-    filter.strength = std::numeric_limits<double>::infinity();
-  } else if (options_.target_bias) {
+  Filter filter = plain_filter(options_);
+  if (options_.target_bias) {
     // The gain multiplies the bias by its square.
     const double target = *options_.target_bias / (filter.gain * filter.gain);
     filter.strength =
@@ -217,8 +208,7 @@ Filter SanitizeRun::choose_filter(const PlannedTensor& tensor, const Rule& rule)
   return filter;
 }
 
-void SanitizeRun::solve(const PlannedTensor& tensor, Rule rule, const Subspace* subspace) {
-  if (options_.method == Method::kScale) rule = uniform_rule(std::move(rule));
+void SanitizeRun::solve(const PlannedTensor& tensor, const Rule& rule, const Subspace* subspace) {
   const Filter filter = choose_filter(tensor, rule);
   ApplyOptions options = apply_options(tensor);
   options.filter = filter;
@@ -252,28 +242,6 @@ void SanitizeRun::roll_back_channels(const PlannedTensor& tensor, const Channels
   finish(tensor, std::move(report), figures);
 }
 
-void SanitizeRun::roll_back_channels(const Site& site, const SiteMoment& moment,
-                                     const Tensor& energies) {
-  const std::string origin = origin_of(site, options_);
-  std::optional<MomentMatrix> matrix;
-  std::optional<Channels> channels;
-  if (const auto* second = std::get_if<SecondMoment>(&moment)) {
-    matrix.emplace(*second, origin);
-    channels = linear_channels(*matrix);
-    sites[site.name()].largest_token_share = second->largest_token_share();
-  } else if (site.is_norm()) {
-    channels = norm_channels(norm_energies(std::get<DiagonalMoment>(moment), origin));
-  } else {
-    channels = embedding_channels(energies);
-  }
-  for (const PlannedTensor* tensor : readers_.at(site)) {
-    roll_back_channels(*tensor, tensor->parameter->head
-                                    ? tied_embedding_channels(row_energies_, *matrix)
-                                    : *channels);
-    show_progress();
-  }
-}
-
 void SanitizeRun::solve_without_moments() {
   for (const PlannedTensor& tensor : plan_.tensors) {
     if (tensor.treatment == Treatment::kKeep) {
@@ -287,19 +255,16 @@ void SanitizeRun::solve_without_moments() {
   }
 }
 
-const Subspace& SanitizeRun::decompose(const Site& site, const SecondMoment& moment,
-                                       double reference_trace) {
-  const double energy = options_.method == Method::kRidge ? 1 : options_.energy;
-  subspace_ = dominant_subspace(moment, energy, origin_of(site, options_), reference_trace);
-  if (options_.method == Method::kRandom)
-    subspace_ = with_random_directions(*std::move(subspace_), seed_of(site.name()));
+void SanitizeRun::add_site_report(const Site& site, const SiteMoment& moment,
+                                  const Subspace* subspace) {
   SiteReport& report = sites[site.name()];
-  report.rank = subspace_->rank;
-  report.energy_share = subspace_->energy_share;
-  report.leading_share = subspace_->leading_share;
-  report.largest_token_share = moment.largest_token_share();
-  report.residual = subspace_->residual;
-  return *subspace_;
+  if (const auto* second = std::get_if<SecondMoment>(&moment))
+    report.largest_token_share = second->largest_token_share();
+  if (subspace == nullptr) return;
+  report.rank = subspace->rank;
+  report.energy_share = subspace->energy_share;
+  report.leading_share = subspace->leading_share;
+  report.residual = subspace->residual;
 }
 
 void SanitizeRun::show_progress() const {
@@ -312,49 +277,29 @@ bool SanitizeRun::is_tied(const Site& embedding) const {
   return !map.tied_embedding.empty() && map.parameters.at(map.tied_embedding).site == embedding;
 }
 
-double SanitizeRun::expert_trace(const Site& site) {
-  if (!site.is_expert()) return 0;
-  const auto [found, fresh] = expert_traces_.try_emplace({site.layer, site.kind}, 0);
-  for (int64_t i = 0; i < inputs_.map.experts && fresh; ++i) {
-    const std::string name = Site{site.layer, site.kind, i}.name();
-    found->second += std::get<SecondMoment>(inputs_.moments->read(name, at::kCPU)).trace();
-  }
-  // Divided at the end, as in a run of the model: the same bytes come out.
-  return found->second / static_cast<double>(inputs_.map.experts);
-}
-
 void SanitizeRun::solve_with(const Site& site, const SiteMoment& moment, double reference_trace) {
   std::visit(
       [&](const auto& m) { sites[site.name()] = {.tokens = m.count(), .channels = m.channels()}; },
       moment);
-  const Tensor energies =
-      site.is_embedding() ? embedding_energies(std::get<DiagonalMoment>(moment)) : Tensor();
-  if (site.is_embedding() && is_tied(site)) row_energies_ = energies;
-  // Of some experts the mean alone is wanted.
+  // Of some experts the mean alone is wanted; of a tied embedding nothing but its energies.
   const auto readers = readers_.find(site);
-  if (readers == readers_.end()) return;
+  if (readers == readers_.end() && !(site.is_embedding() && is_tied(site))) return;
   if (site.is_expert() && !(std::get<SecondMoment>(moment).trace() > 0)) {
     for (const PlannedTensor* tensor : readers->second) keep(*tensor);
     unseen_experts.emplace(site.layer, site.expert);
     return;
   }
-  if (options_.method == Method::kRollback) {
-    roll_back_channels(site, moment, energies);
-    return;
-  }
-  std::optional<Rule> rule;
-  const Subspace* subspace = nullptr;
-  if (const auto* second = std::get_if<SecondMoment>(&moment)) {
-    subspace = &decompose(site, *second, reference_trace);
-    rule = linear_rule(*subspace);
-  } else if (site.is_norm()) {
-    rule = norm_rule(norm_energies(std::get<DiagonalMoment>(moment), origin_of(site, options_)));
-  } else {
-    rule = embedding_rule(energies);
-  }
+  const SiteRules rules(site, moment, reference_trace, origin_of(site, options_), {&options_},
+                        forget_ ? forget_->at(site) : ForgetMoment{});
+  if (site.is_embedding() && is_tied(site)) row_energies_ = rules.energies();
+  add_site_report(site, moment, rules.subspace(options_));
+  if (readers == readers_.end()) return;
   for (const PlannedTensor* tensor : readers->second) {
-    solve(*tensor, tensor->parameter->head ? tied_embedding_rule(row_energies_, *subspace) : *rule,
-          subspace);
+    if (options_.method == Method::kRollback) {
+      roll_back_channels(*tensor, rules.channels(*tensor, row_energies_));
+    } else {
+      solve(*tensor, rules.rule(options_, *tensor, row_energies_), rules.subspace(options_));
+    }
     show_progress();
   }
 }
@@ -362,27 +307,13 @@ void SanitizeRun::solve_with(const Site& site, const SiteMoment& moment, double 
 void SanitizeRun::run() {
   copy_unchanged();
   solve_without_moments();
-  if (inputs_.moments) {
-    for (const Site& site : plan_.sites) {
-      const SiteMoment moment = inputs_.moments->read(site.name(), inputs_.device);
-      try {
-        solve_with(site, moment, expert_trace(site));
-      } catch (const Error& error) {
-        // A decomposition that fails on a stranger's numbers is no bug of ours.
-        if (error.code() != ExitCode::kInternal) throw;
-        throw Error(ExitCode::kBadInput, error.what());
-      }
-    }
-    return;
+  MomentStages stages(inputs_, options_, plan_.sites);
+  while (!stages.done()) {
+    show_progress();
+    stages.run_stage([this](const Site& site, const SiteMoment& moment, double reference_trace) {
+      solve_with(site, moment, reference_trace);
+    });
   }
-  const bool unlearned = options_.unlearned_activations;
-  const auto entering = [&](int64_t) { show_progress(); };
-  observe(unlearned ? inputs_.unlearned_model : inputs_.model,
-          unlearned ? inputs_.unlearned.checkpoint : inputs_.base, inputs_.device,
-          inputs_.retain.batch, {.sites = plan_.sites, .token_cap = options_.token_cap}, entering,
-          [this](const Site& site, const SiteMoment& moment, double reference_trace) {
-            solve_with(site, moment, reference_trace);
-          });
 }
 
 }  // namespace sagesan

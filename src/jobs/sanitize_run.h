@@ -8,13 +8,12 @@
 #include <vector>
 
 #include "adapter_output.h"
+#include "forget_moments.h"
 #include "sagesan/activations/moments.h"
 #include "sagesan/checkpoint/writer.h"
 #include "sagesan/sanitize/plan.h"
-#include "sagesan/sanitize/rollback.h"
-#include "sagesan/sanitize/rules.h"
-#include "sagesan/spectral/subspace.h"
 #include "sanitize_inputs.h"
+#include "site_rules.h"
 
 namespace sagesan {
 
@@ -38,15 +37,12 @@ class SanitizeRun {
   void copy_unchanged();
   void solve_without_moments();
   void solve_with(const Site& site, const SiteMoment& moment, double reference_trace);
-  const Subspace& decompose(const Site& site, const SecondMoment& moment, double reference_trace);
   /// Files the report of a tensor that is through.
   void finish(const PlannedTensor& tensor, TensorReport report, const SolveFigures& figures);
   void show_progress() const;
   bool is_tied(const Site& embedding) const;
-  double expert_trace(const Site& site);
-  void solve(const PlannedTensor& tensor, Rule rule, const Subspace* subspace);
-  /// --method rollback of what reads at `site`; `energies` are an embedding's.
-  void roll_back_channels(const Site& site, const SiteMoment& moment, const Tensor& energies);
+  void solve(const PlannedTensor& tensor, const Rule& rule, const Subspace* subspace);
+  void add_site_report(const Site& site, const SiteMoment& moment, const Subspace* subspace);
   void roll_back_channels(const PlannedTensor& tensor, const Channels& channels);
   Filter choose_filter(const PlannedTensor& tensor, const Rule& rule) const;
   void keep(const PlannedTensor& tensor);
@@ -67,9 +63,8 @@ class SanitizeRun {
   const Progress& progress_;
   /// Those to be solved by the site whose moment they wait for; biases need none.
   std::map<Site, std::vector<const PlannedTensor*>> readers_;
-  std::optional<Subspace> subspace_;  ///< of the site at hand
-  Tensor row_energies_;               ///< of the embedding, once its moment is known
-  std::map<std::pair<int64_t, SiteKind>, double> expert_traces_;  ///< mean of each layer's experts
+  std::optional<ForgetMoments> forget_;  ///< where there are forget texts
+  Tensor row_energies_;                  ///< of the embedding, once its moment is known
 };
 
 }  // namespace sagesan

@@ -70,7 +70,7 @@ TokenData read_token_data(const std::vector<std::filesystem::path>& files, const
   return data;
 }
 
-void give_notices(const std::vector<RetainFileReport>& files,
+void give_notices(const std::vector<RetainFileReport>& files, const std::string& what,
                   const std::function<void(const std::string&)>& notice) {
   int64_t truncated = 0;
   int64_t left_out = 0;
@@ -79,9 +79,9 @@ void give_notices(const std::vector<RetainFileReport>& files,
     left_out += file.left_out;
   }
   if (left_out > 0)
-    notice(fmt::format("{} retain texts were left out: --max-tokens is reached", left_out));
+    notice(fmt::format("{} {} texts were left out: --max-tokens is reached", left_out, what));
   if (truncated > 0)
-    notice(fmt::format("{} retain texts were cut at the maximum length", truncated));
+    notice(fmt::format("{} {} texts were cut at the maximum length", truncated, what));
 }
 
 }  // namespace sagesan

@@ -6,6 +6,7 @@
 #include "sagesan/jobs/evaluate.h"
 #include "sagesan/jobs/inspect.h"
 #include "sagesan/jobs/sanitize.h"
+#include "sagesan/jobs/sweep.h"
 #include "sagesan/support/threads.h"
 
 namespace sagesan {
@@ -19,6 +20,7 @@ struct Jobs {
   decltype(&sagesan::set_threads) set_threads;
   decltype(&sagesan::is_reference_blas) is_reference_blas;
   decltype(&sagesan::sanitize) sanitize;
+  decltype(&sagesan::sweep) sweep;
   decltype(&sagesan::batch) batch;
   decltype(&sagesan::inspect) inspect;
   decltype(&sagesan::evaluate) evaluate;

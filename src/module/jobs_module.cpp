@@ -7,6 +7,7 @@ extern "C" const sagesan::Jobs* sagesan_jobs() {
       .set_threads = &sagesan::set_threads,
       .is_reference_blas = &sagesan::is_reference_blas,
       .sanitize = &sagesan::sanitize,
+      .sweep = &sagesan::sweep,
       .batch = &sagesan::batch,
       .inspect = &sagesan::inspect,
       .evaluate = &sagesan::evaluate,

@@ -69,6 +69,17 @@ std::optional<double> ratio(double part, double whole) {
   return whole > 0 ? std::optional(part / whole) : std::nullopt;
 }
 
+Json search_json(const SearchReport& search) {
+  Json steps = Json::array();
+  for (const SearchReport::Step& step : search.steps) {
+    steps.push_back({{"candidate", step.candidate},
+                     {"forget_loss", step.forget_loss},
+                     {"retain_loss", step.retain_loss},
+                     {"kept_forgetting", step.kept_forgetting}});
+  }
+  return {{"keep_forgetting", search.keep_forgetting}, {"best", search.best}, {"steps", steps}};
+}
+
 }  // namespace
 
 Json to_json(const ReportOptions& options) {
@@ -91,6 +102,8 @@ Json to_json(const ReportOptions& options) {
                {"retain_template",
                 options.retain_template.empty() ? Json(nullptr) : Json(options.retain_template)}};
   if (options.share) json["share"] = *options.share;
+  if (options.keep_forgetting) json["keep_forgetting"] = *options.keep_forgetting;
+  if (options.anchor_floor) json["anchor_floor"] = *options.anchor_floor;
   return json;
 }
 
@@ -166,6 +179,8 @@ Json SanitizeReport::to_json() const {
                {"summary", summary_json(*this)},
                {"sites", Json::object()},
                {"tensors", Json::array()}};
+  if (search) json["search"] = search_json(*search);
+  if (!forget_files.empty()) json["inputs"]["forget"] = sagesan::to_json(forget_files);
   if (!routers.empty()) json["inputs"]["unlearned"]["routers"] = routers;
   for (const auto& [name, site] : sites) {
     json["sites"][name] = {{"tokens", site.tokens},

@@ -17,32 +17,63 @@ struct Block {
   Tensor d;       ///< the update: float32 for matrices, float64 for vectors
 };
 
-/// Reads what `view` shows of a tensor a block at a time. A matrix goes in blocks of rows, unless
-/// it is stored the other way round; vectors are one block, small: float64 throughout.
-void for_each_block(const Update& update, const MatrixView& view, at::Device device,
-                    const std::function<void(const Block&)>& action) {
-  const std::vector<int64_t>& shape = update.unlearned.info->shape;
-  if (update.unlearned.info->bytes == 0) return;
-  const bool matrix = shape.size() >= 2;
+/// Whether a tensor can only be taken as one block: a vector, a matrix stored the other way round.
+bool is_whole(const Update& update, const MatrixView& view) {
+  return update.unlearned.info->shape.size() < 2 || view.transposed;
+}
+
+/// Rows [start, start + count) of what `view` shows of a tensor; `count` 1 of one that is whole.
+/// Vectors are small: float64 throughout.
+Block read_block(const Update& update, const MatrixView& view, at::Device device, int64_t start,
+                 int64_t count) {
+  const bool matrix = update.unlearned.info->shape.size() >= 2;
   const bool wide = !matrix || update.base.info->dtype == DType::kF64 ||
                     update.unlearned.info->dtype == DType::kF64;
-  const bool whole = !matrix || view.transposed;
+  const auto read = [&](const StoredTensor& stored) {
+    Tensor values =
+        (is_whole(update, view) ? load(stored) : load_rows(stored, view.start + start, count))
+            .to(device);
+    check_finite(values, stored);
+    return view.transposed ? values.t() : values;
+  };
+  const Tensor stored = read(update.unlearned);
+  const Tensor before = stored.to(wide ? at::kDouble : at::kFloat);
+  const Tensor base = read(update.base).to(before.scalar_type());
+  const Tensor d = matrix ? (before - base).to(at::kFloat) : before - base;
+  return {start, stored, base, d};
+}
+
+/// A block at a time.
+void for_each_block(const Update& update, const MatrixView& view, at::Device device,
+                    const std::function<void(const Block&)>& action) {
+  if (update.unlearned.info->bytes == 0) return;
+  const bool whole = is_whole(update, view);
   const int64_t rows = view.rows >= 0 ? view.rows : whole ? 1 : row_count(update.unlearned);
-  const int64_t step = whole ? 1 : std::max<int64_t>(1, kBlockElements / shape.back());
-  for (int64_t start = 0; start < rows; start += step) {
-    const int64_t count = std::min(step, rows - start);
-    const auto read = [&](const StoredTensor& stored) {
-      Tensor values =
-          (whole ? load(stored) : load_rows(stored, view.start + start, count)).to(device);
-      check_finite(values, stored);
-      return view.transposed ? values.t() : values;
-    };
-    const Tensor stored = read(update.unlearned);
-    const Tensor before = stored.to(wide ? at::kDouble : at::kFloat);
-    const Tensor base = read(update.base).to(before.scalar_type());
-    const Tensor d = matrix ? (before - base).to(at::kFloat) : before - base;
-    action({start, stored, base, d});
+  const int64_t step =
+      whole ? 1 : std::max<int64_t>(1, kBlockElements / update.unlearned.info->shape.back());
+  for (int64_t start = 0; start < rows; start += step)
+    action(read_block(update, view, device, start, std::min(step, rows - start)));
+}
+
+/// What a rule makes of a block.
+struct Solved {
+  Tensor wanted;  ///< the sanitized update before rounding
+  Tensor result;  ///< the new values
+};
+
+Solved solve_block(const Block& block, const Rule& rule, const Filter& filter, DType dtype,
+                   const std::string& name) {
+  const Tensor& d = block.d;
+  Tensor removed = rule.removed(d, block.start, filter.strength);
+  if (filter.gain != 1) removed = removed * filter.gain + d * (1 - filter.gain);
+  Tensor stored = block.stored;
+  Tensor wanted = d - removed;
+  if (rule.goes_back) {
+    const Tensor back = rule.goes_back(d, block.start);
+    stored = at::where(back, block.base.to(stored.scalar_type()), stored);
+    wanted = wanted.masked_fill(back, 0);
   }
+  return {wanted, take_out(stored, removed.to(block.base.scalar_type()), dtype, name)};
 }
 
 }  // namespace
@@ -62,18 +93,7 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
   const DType dtype = options.dtype.value_or(update.unlearned.info->dtype);
   for_each_block(update, options.view, options.device, [&](const Block& block) {
     const Tensor& d = block.d;
-    Tensor removed = rule.removed(d, block.start, options.filter.strength);
-    const double gain = options.filter.gain;
-    if (gain != 1) removed = removed * gain + d * (1 - gain);
-    Tensor stored = block.stored;
-    Tensor wanted = d - removed;
-    if (rule.goes_back) {
-      const Tensor back = rule.goes_back(d, block.start);
-      stored = at::where(back, block.base.to(stored.scalar_type()), stored);
-      wanted = wanted.masked_fill(back, 0);
-    }
-    const Tensor result =
-        take_out(stored, removed.to(block.base.scalar_type()), dtype, update.name);
+    const auto [wanted, result] = solve_block(block, rule, options.filter, dtype, update.name);
     const Tensor left = (result.to(block.base.scalar_type()) - block.base).to(d.scalar_type());
     figures.squared_norm_before += squared_norm(d);
     figures.squared_norm_after += squared_norm(left);
@@ -91,6 +111,16 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
     written += static_cast<uint64_t>(result.numel());
   });
   return figures;
+}
+
+Tensor solve_rows(const Update& update, const Rule& rule, const ApplyOptions& options,
+                  int64_t start, int64_t count) {
+  const Block block = read_block(update, options.view, options.device, start, count);
+  const Tensor result =
+      solve_block(block, rule, options.filter, options.dtype.value_or(update.unlearned.info->dtype),
+                  update.name)
+          .result;
+  return (options.view.transposed ? result.t() : result).cpu().contiguous();
 }
 
 double strength_for_target(const Update& update, const Rule& rule, double target,

@@ -18,6 +18,8 @@ std::string_view method_name(Method method) {
       return "random";
     case Method::kRollback:
       return "rollback";
+    case Method::kForgetAware:
+      return "forget-aware";
   }
   SAGESAN_ASSERT(false);
   return "";

@@ -82,46 +82,57 @@ double Subspace::response(const Tensor& m) const {
   return result;
 }
 
-Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site,
-                           double reference_trace) {
-  SAGESAN_ASSERT(energy > 0 && energy <= 1 && moment.count() > 0);
+Spectrum::Spectrum(const SecondMoment& moment, const std::string& site, double reference_trace)
+    : channels_(moment.channels()) {
+  SAGESAN_ASSERT(moment.count() > 0);
   check_active(moment, site);
   const double weight = moment.weight();
-  const Tensor rows = moment.has_rows() ? moment.rows().to(at::kDouble) : Tensor();
-  const Eigen eigen =
-      decompose((moment.has_rows() ? at::mm(rows, rows.t()) : moment.sum()) / weight, site);
+  if (moment.has_rows()) rows_ = moment.rows().to(at::kDouble);
+  Eigen eigen =
+      decompose((rows_.defined() ? at::mm(rows_, rows_.t()) : moment.sum()) / weight, site);
+  values_ = eigen.values.cpu().contiguous();
+  vectors_ = std::move(eigen.vectors);
+  residual_ = eigen.residual;
+  trace_ = values_.sum().item<double>();
+  mean_energy_ =
+      (reference_trace > 0 ? reference_trace / weight : trace_) / static_cast<double>(channels_);
+  if (rows_.defined()) {
+    factor_ = moment.rows().t() / std::sqrt(weight);
+    rows_.div_(std::sqrt(weight));
+  } else {
+    factor_ = (vectors_ * at::sqrt(eigen.values)).to(at::kFloat);
+  }
+}
 
-  const Tensor values = eigen.values.cpu().contiguous();
-  const auto* value = values.data_ptr<double>();
-  const double trace = values.sum().item<double>();
+Subspace Spectrum::leading(double energy) const {
+  SAGESAN_ASSERT(energy > 0 && energy <= 1);
+  const auto* value = values_.data_ptr<double>();
   // Below this an eigenvalue is rounding, and a direction taken from the rows would be noise.
   const double floor =
-      value[0] * static_cast<double>(moment.channels()) * std::numeric_limits<double>::epsilon();
+      value[0] * static_cast<double>(channels_) * std::numeric_limits<double>::epsilon();
   int64_t rank = 0;
   double held = 0;
-  while (rank < values.size(0) && value[rank] > floor &&
-         (rank == 0 || energy >= 1 || held < energy * trace)) {
+  while (rank < values_.size(0) && value[rank] > floor &&
+         (rank == 0 || energy >= 1 || held < energy * trace_)) {
     held += value[rank++];
   }
+  const Tensor kept = values_.narrow(0, 0, rank);
+  Tensor directions = vectors_.narrow(1, 0, rank);
+  if (rows_.defined())
+    directions = at::mm(rows_.t(), directions) / at::sqrt(kept).to(rows_.device());
+  return {.rank = rank,
+          .energy_share = std::min(held / trace_, 1.0),
+          .leading_share = value[0] / trace_,
+          .mean_energy = mean_energy_,
+          .residual = residual_,
+          .directions = directions.to(at::kFloat).contiguous(),
+          .relative_energies = kept / mean_energy_,
+          .factor = factor_};
+}
 
-  const double mean_energy = (reference_trace > 0 ? reference_trace / weight : trace) /
-                             static_cast<double>(moment.channels());
-  Subspace result{.rank = rank,
-                  .energy_share = std::min(held / trace, 1.0),
-                  .leading_share = value[0] / trace,
-                  .mean_energy = mean_energy,
-                  .residual = eigen.residual};
-  const Tensor kept = eigen.values.narrow(0, 0, rank);
-  Tensor directions = eigen.vectors.narrow(1, 0, rank);
-  if (moment.has_rows()) {
-    directions = at::mm(rows.t(), directions) / at::sqrt(kept * weight);
-    result.factor = moment.rows().t() / std::sqrt(weight);
-  } else {
-    result.factor = (eigen.vectors * at::sqrt(eigen.values)).to(at::kFloat);
-  }
-  result.directions = directions.to(at::kFloat).contiguous();
-  result.relative_energies = (kept / mean_energy).cpu();
-  return result;
+Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site,
+                           double reference_trace) {
+  return Spectrum(moment, site, reference_trace).leading(energy);
 }
 
 Subspace with_random_directions(Subspace subspace, uint64_t seed) {

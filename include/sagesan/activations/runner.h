@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
 
@@ -25,10 +26,34 @@ struct ObservationPlan {
   bool needs_final_norm(const ModelConfiguration& model) const;
 };
 
-/// Runs a model over `batch` layer by layer and hands each wanted site's moment to `sink`, in the
-/// order of the computation, as soon as its layer is through: one layer's moments are in memory at
-/// a time. `entering` is told each layer before it runs. Throws `InputError` naming the checkpoint
-/// and the site where activations are not finite.
+/// A run of a model over texts that goes on a stage at a time, so that others can go along with it.
+class ObservationRun {
+ public:
+  /// All of them must outlive this.
+  ObservationRun(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device,
+                 const TokenBatch& batch, const ObservationPlan& plan);
+  ~ObservationRun();
+
+  /// The next one: -1 the embeddings, then each layer, then what comes after the last one.
+  int64_t stage() const { return stage_; }
+  bool done() const { return stage_ >= end_; }
+  /// Runs it and hands each wanted site's moment to `sink`, in the order of the computation: one
+  /// layer's moments are in memory at a time. Throws `InputError` naming the checkpoint and the
+  /// site where activations are not finite.
+  void run_stage(const MomentSink& sink);
+
+ private:
+  class Moments;
+  const ModelConfiguration& model_;
+  const TokenBatch& batch_;
+  const ObservationPlan& plan_;
+  int64_t stage_ = -1, layers_, end_;
+  Decoder decoder_;
+  Tensor hidden_;
+  std::unique_ptr<Moments> moments_;
+};
+
+/// All stages of a run; `entering` is told each layer before it runs.
 void observe(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device,
              const TokenBatch& batch, const ObservationPlan& plan,
              const std::function<void(int64_t layer)>& entering, const MomentSink& sink);

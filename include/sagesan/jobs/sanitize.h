@@ -15,7 +15,8 @@
 namespace sagesan {
 
 struct SanitizeOptions {
-  std::filesystem::path base, unlearned, out;
+  std::filesystem::path base, unlearned;
+  std::filesystem::path out;                    ///< empty in a sweep that writes nothing
   std::vector<std::filesystem::path> adapters;  ///< summed with `unlearned`, itself an adapter
   std::vector<std::filesystem::path> retain;
   std::filesystem::path moments;  ///< collected ones instead of `retain`; empty: none
@@ -25,7 +26,14 @@ struct SanitizeOptions {
   double carrier_gain = 1;            ///< above 0; not for rollback
   double energy = 0.95;               ///< in (0, 1]; not for ridge, rollback
   double share = 0.1;                 ///< in (0, 1]; rollback alone takes notice of it
+  /// Texts that were to be forgotten: what forget-aware solving is anchored by, and a search.
+  std::vector<std::filesystem::path> forget;
+  double anchor_floor = 1;  ///< above 0: `g` of `ForgetAnchor`
   OtherPolicy other = OtherPolicy::kShrink;
+  /// Whether method, strength and gain are found by a search on the retain and forget texts; then
+  /// those above count for nothing.
+  bool automatic = false;
+  double keep_forgetting = 0.95;  ///< what a search must keep of the rise in forget loss
   std::vector<std::string> include, exclude;  ///< expressions on tensor names
   Rendering rendering;
   int64_t max_length = 512;

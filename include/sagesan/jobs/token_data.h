@@ -35,8 +35,8 @@ struct TokenLimits {
 TokenData read_token_data(const std::vector<std::filesystem::path>& files, const TextSource& texts,
                           const TokenLimits& limits, const ModelConfiguration& model);
 
-/// Tells the user which texts were cut or left out.
-void give_notices(const std::vector<RetainFileReport>& files,
+/// Tells the user how many texts, "retain" ones, say, were cut or left out.
+void give_notices(const std::vector<RetainFileReport>& files, const std::string& what,
                   const std::function<void(const std::string&)>& notice);
 
 }  // namespace sagesan

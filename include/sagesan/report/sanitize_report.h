@@ -59,8 +59,10 @@ struct ReportOptions {
   std::optional<double> strength;  ///< absent where a target or the method decides
   std::optional<double> target_bias;
   double carrier_gain = 1;
-  std::optional<double> energy = 0.95;  ///< absent where nothing is decomposed
-  std::optional<double> share;          ///< of rollback alone
+  std::optional<double> energy = 0.95;    ///< absent where nothing is decomposed
+  std::optional<double> share;            ///< of rollback alone
+  std::optional<double> anchor_floor;     ///< of forget-aware solving alone
+  std::optional<double> keep_forgetting;  ///< of a search, which found the others
   std::string other = "shrink";
   std::vector<std::string> include, exclude;
   std::string activations = "base";
@@ -90,6 +92,18 @@ struct SanitizeSummary {
   std::optional<double> kept_update_norm() const;
 };
 
+/// How a search came to the options: what it tried, in order.
+struct SearchReport {
+  struct Step {
+    std::string candidate;
+    double forget_loss = 0, retain_loss = 0;  ///< nats per token, on the half that judged
+    double kept_forgetting = 0;  ///< share of the unlearned model's rise in forget loss
+  };
+  double keep_forgetting = 0;  ///< least share that was asked for
+  std::string best;            ///< candidate that was taken
+  std::vector<Step> steps;     ///< the first two are the base and the unlearned model
+};
+
 /// What `sagesan_report.json` says. The file holds nothing that differs between two equal runs: no
 /// times, no paths outside the model.
 struct SanitizeReport {
@@ -99,6 +113,8 @@ struct SanitizeReport {
   std::string base_configuration;    ///< hash of what says how it runs and reads texts
   std::vector<std::string> routers;  ///< an adapter's tensors that route it: left alone
   std::vector<RetainFileReport> retain_files;
+  std::vector<RetainFileReport> forget_files;  ///< of forget-aware solving
+  std::optional<SearchReport> search;          ///< with --auto
   int64_t tokens = 0;
   int64_t tensors_total = 0;      ///< that the unlearned checkpoint has
   int64_t tensors_from_base = 0;  ///< that it lacks

@@ -6,15 +6,21 @@ namespace sagesan {
 
 /// How the update of linear modules is filtered: `--method`.
 enum class Method {
-  kSage,       ///< the dominant subspace, damped by strength and relative energy
-  kRidge,      ///< the same with every direction: energy 1
-  kNullspace,  ///< the dominant subspace projected out: infinite strength (GPM, AlphaEdit)
-  kScale,      ///< the whole update divided by 1 + strength, whatever its directions
-  kRandom,     ///< a control: sage with random directions of the same spectrum
-  kRollback,   ///< the channels with the largest bias per unit of update go back to the base
+  kSage,         ///< the dominant subspace, damped by strength and relative energy
+  kRidge,        ///< the same with every direction: energy 1
+  kNullspace,    ///< the dominant subspace projected out: infinite strength (GPM, AlphaEdit)
+  kScale,        ///< the whole update divided by 1 + strength, whatever its directions
+  kRandom,       ///< a control: sage with random directions of the same spectrum
+  kRollback,     ///< the channels with the largest bias per unit of update go back to the base
+  kForgetAware,  ///< every direction, anchored by what the forget texts feed into the module
 };
 
 std::string_view method_name(Method method);
+
+/// Whether it takes all directions and not the dominant ones: energy 1.
+inline bool uses_every_direction(Method method) {
+  return method == Method::kRidge || method == Method::kForgetAware;
+}
 
 /// What happens to changed parameters that are no linear modules: `--other`.
 enum class OtherPolicy {

@@ -88,6 +88,12 @@ void for_each_update_block(const Update& update, const MatrixView& view, at::Dev
 SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptions& options,
                         const TensorSink& sink);
 
+/// The values that `apply_rule` gives for rows [start, start + count) of what the view shows; for
+/// vectors and transposed matrices all of them, `start` 0 and `count` 1. On the CPU, as it gives
+/// them to its sink.
+Tensor solve_rows(const Update& update, const Rule& rule, const ApplyOptions& options,
+                  int64_t start, int64_t count);
+
 /// The strength at which `rule` leaves the share `target` of the bias of this update (of each of
 /// its biases at most), before rounding. Infinity where that cannot be reached. Reads the tensor
 /// once.

@@ -22,12 +22,30 @@ struct Subspace {
   double response(const Tensor& m) const;
 };
 
-/// Decomposes in float64; `reference_trace` is the raw trace (a sum, not a mean) by which energies
-/// are relative, the moment's own where it is 0: h_i = l_i * d / trace.  through the T x T Gram
-/// matrix where the moment keeps rows. `energy` lies in (0, 1]; at 1 every direction with a
-/// positive eigenvalue is taken. Throws `Error` that names `site` where the moment is zero or the
-/// decomposition fails its residual check: LAPACK's own `info` is no proof (OpenBLAS 0.3.21 says
-/// success on NaN).
+/// S with all its directions, decomposed once for whatever share of the energy is asked.
+class Spectrum {
+ public:
+  /// Decomposes in float64, through the T x T Gram matrix where the moment keeps rows.
+  /// `reference_trace` is the raw trace (a sum, not a mean) by which energies are relative, the
+  /// moment's own where it is 0: h_i = l_i * d / trace. Throws `Error` that names `site` where the
+  /// moment is zero or the decomposition fails its residual check: LAPACK's own `info` is no proof
+  /// (OpenBLAS 0.3.21 says success on NaN).
+  Spectrum(const SecondMoment& moment, const std::string& site, double reference_trace = 0);
+
+  /// The dominant directions that hold the share `energy`, in (0, 1]; at 1 every direction with a
+  /// positive eigenvalue is taken.
+  Subspace leading(double energy) const;
+
+ private:
+  Tensor values_;   ///< float64, descending, on the CPU
+  Tensor vectors_;  ///< columns, float64; of the Gram matrix where there are rows
+  Tensor rows_;     ///< float64 `[tokens, channels]`, each by the root of the weight; or undefined
+  Tensor factor_;
+  double trace_, mean_energy_, residual_;
+  int64_t channels_;
+};
+
+/// `Spectrum(...).leading(energy)`, for who asks once.
 Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site,
                            double reference_trace = 0);
 

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "sagesan/activations/moments.h"
+#include "sagesan/sanitize/rules.h"
+#include "sagesan/spectral/moment_matrix.h"
+
+namespace sagesan {
+
+/// Forget-aware solving, beyond the paper. The anchor, which holds the answer at the unlearning,
+/// weighs the update by what the *forget* texts feed into the module, so that directions that carry
+/// the forgetting give way last:
+///
+///     D' = argmin_X ||(X - D) A^(1/2)||_F^2 + s ||X S^(1/2)||_F^2 = D A (A + s S)^-1
+///     A  = C + g I
+///
+/// S and C are the second moments of retain and forget texts, each scaled to mean eigenvalue 1, and
+/// g > 0 is what the anchor weighs where no forget text reaches. With C = 0 and g = 1 this is the
+/// ridge solution.
+class ForgetAnchor {
+ public:
+  /// The `references` are the raw traces by which the moments are scaled, their own where 0 (see
+  /// `Spectrum`). `forget` is null, or zero, where the forget texts never reach the module: C = 0.
+  /// Throws `Error` that names `site` where the retain moment is zero.
+  ForgetAnchor(const SecondMoment& retain, double retain_reference, const SecondMoment* forget,
+               double forget_reference, double floor, const std::string& site);
+
+  /// s S (A + s S)^-1, float32 `[channels, channels]`: what is taken out of D is D times this.
+  /// Computed once for each strength, in float64; throws `Error` where the residual says that it
+  /// failed.
+  const Tensor& removal(double strength) const;
+  /// trace(M S M^T), S unscaled.
+  double response(const Tensor& m) const { return retain_matrix_.response(m); }
+
+ private:
+  std::string site_;
+  MomentMatrix retain_matrix_;
+  Tensor retain_, anchor_;  ///< S scaled, A: float64 `[channels, channels]`
+  mutable std::map<double, Tensor> removals_;
+};
+
+/// The rule of a linear module; `anchor` must outlive it. Its bias has no closed form in the
+/// strength: there is no damping curve.
+Rule forget_aware_rule(const ForgetAnchor& anchor);
+
+}  // namespace sagesan

@@ -1,0 +1,75 @@
+#include "search.h"
+
+#include <fmt/format.h>
+
+#include "check_plan.h"
+#include "sagesan/support/error.h"
+#include "sweep_candidates.h"
+
+namespace sagesan {
+namespace {
+
+constexpr int64_t kJudgedTokens = 4096;
+
+/// Leaves every other text in `data` and returns the rest, as many as are judged.
+TokenData take_half(TokenData& data) {
+  if (data.batch.lengths.size() < 2) {
+    throw InputError(
+        data.files.front().name,
+        "--auto needs at least 2 texts: one half is what candidates are made with, the "
+        "other what they are judged by");
+  }
+  TokenData kept{.files = data.files};
+  TokenData taken{.files = data.files};
+  auto from = data.batch.ids.begin();
+  for (size_t i = 0; i < data.batch.lengths.size(); ++i) {
+    const auto to = from + data.batch.lengths[i];
+    TokenData& half = i % 2 == 0 ? kept : taken;
+    if (i % 2 == 0 || half.batch.tokens() < kJudgedTokens) {
+      half.batch.add({from, to});
+      half.first_scored.push_back(data.first_scored[i]);
+      half.answers.push_back(data.answers[i]);
+    }
+    from = to;
+  }
+  data = std::move(kept);
+  return taken;
+}
+
+SearchReport::Step step(const std::string& name, const LikelihoodSummary& forget,
+                        const LikelihoodSummary& retain, double kept) {
+  return {name, forget.mean_negative_log_likelihood, retain.mean_negative_log_likelihood, kept};
+}
+
+}  // namespace
+
+FoundOptions search_options(const SanitizeOptions& options, const Progress& progress) {
+  SanitizeInputs inputs = open_sanitize_inputs(options);
+  JudgingTexts texts;
+  texts.add(take_half(inputs.forget), true);
+  texts.add(take_half(inputs.retain), false);
+  const UpdateVector updates = compare_pair(options, inputs, progress);
+  const SweepOptions grid{
+      .sanitize = options, .energies = {options.energy}, .others = {options.other}};
+  SweepResult result{.keep_forgetting = options.keep_forgetting,
+                     .forget_files = inputs.forget.files,
+                     .retain_files = inputs.retain.files};
+  evaluate_candidates(inputs, updates, options, texts, list_candidates(grid), result, progress);
+  evaluate_candidates(inputs, updates, options, texts, refine_candidates(result), result, progress);
+
+  const SweepCandidate& best = result.best();
+  const bool unlearned = &best == &result.unlearned;
+  FoundOptions found{.options = options_of(best, options),
+                     .search = {.keep_forgetting = options.keep_forgetting,
+                                .best = unlearned ? "unlearned" : best.name()}};
+  found.search.steps.push_back(step("base", result.base_forget, result.base_retain, 0));
+  found.search.steps.push_back(
+      step("unlearned", result.unlearned.forget, result.unlearned.retain, 1));
+  for (const SweepCandidate& candidate : result.candidates) {
+    found.search.steps.push_back(
+        step(candidate.name(), candidate.forget, candidate.retain, candidate.kept_forgetting));
+  }
+  return found;
+}
+
+}  // namespace sagesan

@@ -1,0 +1,87 @@
+#include "site_rules.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "sagesan/support/error.h"
+#include "sagesan/support/hash.h"
+
+namespace sagesan {
+namespace {
+
+/// A seed for the control's directions: the site's own, the same in every run.
+uint64_t seed_of(const std::string& site) {
+  Hasher hasher;
+  hasher.add_text(site);
+  return std::stoull(hasher.hex().substr(0, 16), nullptr, 16);
+}
+
+std::pair<double, bool> subspace_key(const SanitizeOptions& user) {
+  return {uses_every_direction(user.method) ? 1 : user.energy, user.method == Method::kRandom};
+}
+
+}  // namespace
+
+Filter plain_filter(const SanitizeOptions& options) {
+  Filter filter{.strength = options.strength, .gain = options.carrier_gain};
+  if (options.method == Method::kNullspace)
+    filter.strength = std::numeric_limits<double>::infinity();
+  return filter;
+}
+
+SiteRules::SiteRules(const Site& site, const SiteMoment& moment, double reference_trace,
+                     const std::string& origin, const std::vector<const SanitizeOptions*>& users,
+                     const ForgetMoment& forget)
+    : site_(site) {
+  if (const auto* diagonal = std::get_if<DiagonalMoment>(&moment)) {
+    energies_ =
+        site.is_embedding() ? embedding_energies(*diagonal) : norm_energies(*diagonal, origin);
+    return;
+  }
+  const auto& second = std::get<SecondMoment>(moment);
+  std::optional<Spectrum> spectrum;
+  for (const SanitizeOptions* user : users) {
+    if (user->method == Method::kRollback) {
+      if (!matrix_) matrix_.emplace(second, origin);
+    } else if (user->method == Method::kForgetAware && forget.moment != nullptr) {
+      anchors_.try_emplace(user->anchor_floor, second, reference_trace, forget.moment,
+                           forget.reference_trace, user->anchor_floor, origin);
+    } else if (const auto key = subspace_key(*user); !subspaces_.contains(key)) {
+      if (!spectrum) spectrum.emplace(second, origin, reference_trace);
+      Subspace subspace = spectrum->leading(key.first);
+      if (key.second) subspace = with_random_directions(std::move(subspace), seed_of(site.name()));
+      subspaces_.emplace(key, std::move(subspace));
+    }
+  }
+}
+
+const Subspace* SiteRules::subspace(const SanitizeOptions& user) const {
+  const auto found = subspaces_.find(subspace_key(user));
+  return user.method == Method::kRollback || found == subspaces_.end() ? nullptr : &found->second;
+}
+
+Rule SiteRules::linear_or_diagonal(const SanitizeOptions& user) const {
+  if (site_.is_embedding()) return embedding_rule(energies_);
+  if (site_.is_norm()) return norm_rule(energies_);
+  if (const auto found = anchors_.find(user.anchor_floor);
+      user.method == Method::kForgetAware && found != anchors_.end())
+    return forget_aware_rule(found->second);
+  return linear_rule(subspaces_.at(subspace_key(user)));
+}
+
+Rule SiteRules::rule(const SanitizeOptions& user, const PlannedTensor& tensor,
+                     const Tensor& embedding) const {
+  SAGESAN_ASSERT(user.method != Method::kRollback);
+  Rule rule = tensor.parameter->head
+                  ? tied_embedding_rule(embedding, subspaces_.at(subspace_key(user)))
+                  : linear_or_diagonal(user);
+  return user.method == Method::kScale ? uniform_rule(std::move(rule)) : rule;
+}
+
+Channels SiteRules::channels(const PlannedTensor& tensor, const Tensor& embedding) const {
+  if (tensor.parameter->head) return tied_embedding_channels(embedding, *matrix_);
+  if (matrix_) return linear_channels(*matrix_);
+  return site_.is_norm() ? norm_channels(energies_) : embedding_channels(energies_);
+}
+
+}  // namespace sagesan

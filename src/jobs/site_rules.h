@@ -1,0 +1,59 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sagesan/activations/moments.h"
+#include "sagesan/jobs/sanitize.h"
+#include "sagesan/sanitize/forget_aware.h"
+#include "sagesan/sanitize/plan.h"
+#include "sagesan/sanitize/rollback.h"
+#include "sagesan/sanitize/rules.h"
+#include "sagesan/spectral/subspace.h"
+
+namespace sagesan {
+
+/// What the forget texts feed into a site; `moment` is null where no linear module reads there.
+struct ForgetMoment {
+  const SecondMoment* moment = nullptr;
+  double reference_trace = 0;
+};
+
+/// The filter that the options say outright, without a target.
+Filter plain_filter(const SanitizeOptions& options);
+
+/// The moment of one site made ready for every method that asks for it: decomposed once, however
+/// many energies are asked.
+class SiteRules {
+ public:
+  /// `users` are those for which rules will be asked, by their methods; they must outlive this.
+  /// `origin` names the site in errors. Throws as `Spectrum` and `norm_energies`.
+  SiteRules(const Site& site, const SiteMoment& moment, double reference_trace,
+            const std::string& origin, const std::vector<const SanitizeOptions*>& users,
+            const ForgetMoment& forget);
+
+  /// What `user` decomposed; null where its method needs no directions there.
+  const Subspace* subspace(const SanitizeOptions& user) const;
+  /// The rule of a tensor that reads here; not for rollback. `embedding` are the energies of the
+  /// rows of an embedding whose head reads here. This must outlive the rule.
+  Rule rule(const SanitizeOptions& user, const PlannedTensor& tensor,
+            const Tensor& embedding) const;
+  /// The same for rollback: among what it chooses.
+  Channels channels(const PlannedTensor& tensor, const Tensor& embedding) const;
+  /// e_v of an embedding's rows, n_j of a norm's channels; else undefined.
+  const Tensor& energies() const { return energies_; }
+
+ private:
+  Rule linear_or_diagonal(const SanitizeOptions& user) const;
+
+  Site site_;
+  Tensor energies_;
+  std::map<std::pair<double, bool>, Subspace> subspaces_;  ///< by energy, and whether random
+  std::optional<MomentMatrix> matrix_;                     ///< for rollback
+  std::map<double, ForgetAnchor> anchors_;                 ///< by floor
+};
+
+}  // namespace sagesan

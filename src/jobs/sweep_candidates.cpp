@@ -1,0 +1,153 @@
+#include "sweep_candidates.h"
+
+#include <algorithm>
+#include <iterator>
+#include <limits>
+#include <map>
+
+#include "check_plan.h"
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+namespace {
+
+/// Factors of the uniform scalings that every sweep has.
+constexpr std::initializer_list<double> kFactors = {0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.25};
+
+bool has_strength(Method method) {
+  return method != Method::kNullspace && method != Method::kRollback;
+}
+
+bool has_energy(Method method) {
+  return !uses_every_direction(method) && method != Method::kScale && method != Method::kRollback;
+}
+
+bool contains(const std::vector<SweepCandidate>& candidates, const SweepCandidate& wanted) {
+  return std::any_of(candidates.begin(), candidates.end(), [&](const SweepCandidate& candidate) {
+    return wanted.method == candidate.method && wanted.strength == candidate.strength &&
+           wanted.energy == candidate.energy && wanted.gain == candidate.gain &&
+           wanted.other == candidate.other;
+  });
+}
+
+}  // namespace
+
+std::vector<SweepCandidate> list_candidates(const SweepOptions& options) {
+  std::vector<SweepCandidate> candidates;
+  const auto add = [&](const SweepCandidate& candidate) {
+    if (!contains(candidates, candidate)) candidates.push_back(candidate);
+  };
+  for (const double factor : kFactors) add({.method = Method::kScale, .strength = 1 / factor - 1});
+  std::vector<Method> methods = {Method::kNullspace};
+  methods.insert(methods.end(), options.methods.begin(), options.methods.end());
+  for (const Method method : methods) {
+    // A gain on a scaled update is another factor.
+    const bool gains = method != Method::kScale && method != Method::kRollback;
+    for (const OtherPolicy other : options.others) {
+      for (const double energy : has_energy(method) ? options.energies : std::vector{0.95}) {
+        for (const double gain : gains ? options.gains : std::vector{1.0}) {
+          SweepCandidate candidate{
+              .method = method, .energy = energy, .gain = gain, .other = other};
+          if (has_strength(method)) {
+            for (const double strength : options.strengths) {
+              candidate.strength = strength;
+              add(candidate);
+            }
+          } else {
+            candidate.strength =
+                method == Method::kNullspace ? std::numeric_limits<double>::infinity() : 0;
+            add(candidate);
+          }
+        }
+      }
+    }
+  }
+  return candidates;
+}
+
+std::vector<SweepCandidate> refine_candidates(const SweepResult& result) {
+  // Half a step of the first round's strengths, which are half a decade apart.
+  constexpr double kStep = 1.78;
+  // Those that forget enough before those that do not; of the first the least retain loss, of the
+  // others the most forgetting counts.
+  const auto better = [&](const SweepCandidate& a, const SweepCandidate& b) {
+    const bool enough = a.kept_forgetting >= result.keep_forgetting;
+    if (enough != (b.kept_forgetting >= result.keep_forgetting)) return enough;
+    return enough ? a.retain.mean_negative_log_likelihood < b.retain.mean_negative_log_likelihood
+                  : a.kept_forgetting > b.kept_forgetting;
+  };
+  std::map<Method, const SweepCandidate*> bests;
+  for (const SweepCandidate& candidate : result.candidates) {
+    const SweepCandidate*& best = bests[candidate.method];
+    if (best == nullptr || better(candidate, *best)) best = &candidate;
+  }
+  std::vector<SweepCandidate> candidates;
+  const auto add = [&](const SweepCandidate& from, double strength, double gain) {
+    SweepCandidate candidate = from;
+    candidate.strength = strength;
+    candidate.gain = gain;
+    if (!contains(candidates, candidate) && !contains(result.candidates, candidate))
+      candidates.push_back(candidate);
+  };
+  for (const auto& [method, best] : bests) {
+    if (method == Method::kRollback) continue;
+    const bool enough = best->kept_forgetting >= result.keep_forgetting;
+    if (method == Method::kScale) {
+      for (const double step : {-0.025, 0.025}) {
+        const double factor = 1 / (1 + best->strength) + step;
+        if (factor > 0 && factor < 1) add(*best, 1 / factor - 1, 1);
+      }
+      continue;
+    }
+    for (const double gain : {1.0, 1.1, 1.25, 1.5}) {
+      for (const double step : {1 / kStep, 1.0, kStep})
+        add(*best, best->strength * (enough ? step : step / 10), gain);
+    }
+  }
+  return candidates;
+}
+
+SanitizeOptions options_of(const SweepCandidate& candidate, const SanitizeOptions& shared) {
+  SanitizeOptions options = shared;
+  options.method = candidate.method;
+  options.strength = has_strength(candidate.method) ? candidate.strength : 1;
+  options.energy = candidate.energy;
+  options.carrier_gain = candidate.gain;
+  options.other = candidate.other;
+  return options;
+}
+
+void evaluate_candidates(const SanitizeInputs& inputs, const UpdateVector& updates,
+                         const SanitizeOptions& shared, const JudgingTexts& texts,
+                         std::vector<SweepCandidate> candidates, SweepResult& result,
+                         const Progress& progress) {
+  if (candidates.empty()) return;
+  std::vector<SanitizeOptions> options;
+  for (const SweepCandidate& candidate : candidates) {
+    const SanitizeOptions& own = options.emplace_back(options_of(candidate, shared));
+    check_plan(own, inputs, updates,
+               make_plan(updates, inputs.map, own.method, own.other,
+                         NameFilter(own.include, own.exclude)));
+  }
+  const Judgements judgements = score_candidates(inputs, updates, options, texts, progress);
+  result.base_forget = judgements.base.forget;
+  result.base_retain = judgements.base.retain;
+  for (const auto& [summary, files] : {std::pair(&result.base_forget, &result.forget_files),
+                                       {&result.base_retain, &result.retain_files}}) {
+    if (summary->records == 0)
+      throw InputError(files->front().name, "no record has a token to score");
+  }
+  result.unlearned = {.method = Method::kScale,
+                      .strength = 0,
+                      .forget = judgements.unlearned.forget,
+                      .retain = judgements.unlearned.retain};
+  for (size_t i = 0; i < candidates.size(); ++i) {
+    candidates[i].forget = judgements.candidates[i].forget;
+    candidates[i].retain = judgements.candidates[i].retain;
+  }
+  result.candidates.insert(result.candidates.end(), std::make_move_iterator(candidates.begin()),
+                           std::make_move_iterator(candidates.end()));
+  judge_candidates(result);
+}
+
+}  // namespace sagesan

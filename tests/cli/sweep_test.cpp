@@ -1,0 +1,216 @@
+// `sagesan sweep`, and forget-aware solving, through the program.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+
+#include "cli/cli_fixture.h"
+#include "cli/weights.h"
+
+namespace sagesan {
+namespace {
+
+using nlohmann::json;
+using testing::Arguments;
+using testing::joined;
+using testing::largest_difference;
+using testing::read_file;
+using testing::TinyModel;
+using testing::write_file;
+
+class Sweep : public testing::CliTest {
+ protected:
+  void SetUp() override { make_texts({}); }
+
+  void make_texts(const TinyModel& model) {
+    make_pair(model);
+    write_file(forget(), testing::tiny_records(4, 16, model.vocabulary, 7));
+    write_file(other(), testing::tiny_records(4, 16, model.vocabulary, 9));
+    // What the unlearned model forgot: texts that it likes less than the base does.
+    const json scores =
+        json::parse(succeed({"evaluate", "--model", "base=" + base().string(), "--model",
+                             "unlearned=" + unlearned().string(), "--data",
+                             "forget=" + forget().string(), "--json", "-"}));
+    ASSERT_GT(loss(scores["models"]["unlearned"]), loss(scores["models"]["base"]));
+  }
+  static double loss(const json& model) {
+    return model["data"]["forget"]["mean_negative_log_likelihood"];
+  }
+  std::filesystem::path forget() const { return root_ / "forget.jsonl"; }
+  std::filesystem::path other() const { return root_ / "other.jsonl"; }
+
+  Arguments sweep(const Arguments& more = {}) const {
+    return joined(
+        {"sweep", "--base", base(), "--unlearned", unlearned(), "--retain", retain(), "--forget",
+         forget(), "--retain-eval", other(), "--device", "cpu", "--threads", "1"},
+        more);
+  }
+  json run(const Arguments& more) {
+    return json::parse(succeed(sweep(joined({"--json", "-"}, more))));
+  }
+  /// Losses of a checkpoint that was written.
+  json evaluate(const std::filesystem::path& model) {
+    return json::parse(
+        succeed({"evaluate", "--model", model, "--data", "forget=" + forget().string(), "--data",
+                 "retain=" + other().string(), "--threads", "1", "--device", "cpu", "--json",
+                 "-"}))["data"];
+  }
+  static void expect_same(const json& candidate, const json& written, const std::string& what) {
+    for (const char* set : {"forget", "retain"}) {
+      const double found = candidate[set]["mean_negative_log_likelihood"];
+      const double expected = written[set]["mean_negative_log_likelihood"];
+      EXPECT_NEAR(found, expected, 1e-6) << what << " " << set;
+    }
+  }
+};
+
+/// Every candidate's losses are those of the checkpoint that `sanitize` writes with its options.
+TEST_F(Sweep, EvaluatesWhatSanitizeWouldWrite) {
+  for (const bool tied : {false, true}) {
+    TinyModel model;
+    model.tied = tied;
+    model.attention_bias = true;
+    model.dtype = DType::kBF16;
+    model.noise = 0.3;
+    make_texts(model);
+    const json found =
+        run({"--methods", "sage,ridge,random,rollback,forget-aware", "--strengths", "1,10",
+             "--energies", "0.8,0.95", "--gains", "1,1.3", "--others", "shrink,keep,base"});
+    expect_same(found["base"], evaluate(base()), "base");
+    expect_same(found["unlearned"], evaluate(unlearned()), "unlearned");
+    std::set<std::string> methods;
+    size_t index = 0;
+    for (const json& candidate : found["candidates"]) {
+      const std::string method = candidate["method"];
+      // Some of each, for time.
+      if (++index % 7 != 0 && methods.contains(method)) continue;
+      methods.insert(method);
+      Arguments options = {"--method", method, "--other", candidate["other"], "--overwrite", "-q"};
+      const bool strength = method != "nullspace" && method != "rollback";
+      const auto number = [](const json& value) { return value.dump(); };
+      if (strength) options = joined(options, {"--strength", number(candidate["strength"])});
+      if (method == "sage" || method == "random" || method == "nullspace")
+        options = joined(options, {"--energy", number(candidate["energy"])});
+      if (method != "rollback" && method != "scale")
+        options = joined(options, {"--carrier-gain", number(candidate["carrier_gain"])});
+      if (method == "forget-aware") options = joined(options, {"--forget", forget()});
+      succeed(sanitize(options));
+      expect_same(candidate, evaluate(out()), candidate["name"]);
+    }
+    EXPECT_EQ(methods, (std::set<std::string>{"scale", "nullspace", "sage", "ridge", "random",
+                                              "rollback", "forget-aware"}));
+  }
+}
+
+TEST_F(Sweep, WritesTheBest) {
+  const json found = run({"--strengths", "0.3,1", "--keep-forgetting", "0.5", "--out", out()});
+  ASSERT_FALSE(found["best"].is_null());
+  EXPECT_EQ(found["written"], found["best"]);
+  for (const json& candidate : found["candidates"]) {
+    if (candidate["name"] == found["best"]) expect_same(candidate, evaluate(out()), found["best"]);
+  }
+  // The best is never worse than a scaling that forgets enough.
+  double best = 0;
+  for (const json& candidate : found["candidates"]) {
+    if (candidate["name"] == found["best"])
+      best = candidate["retain"]["mean_negative_log_likelihood"];
+  }
+  for (const json& candidate : found["candidates"]) {
+    if (candidate["method"] == "scale" && candidate["kept_forgetting"] >= 0.5) {
+      EXPECT_LE(best, candidate["retain"]["mean_negative_log_likelihood"].get<double>());
+    }
+  }
+}
+
+TEST_F(Sweep, WritesNothingUnlessAsked) {
+  const auto before = testing::snapshot(root_.path());
+  const std::string table = succeed(sweep());
+  EXPECT_EQ(testing::snapshot(root_.path()), before);
+  EXPECT_NE(table.find("forget-aware other=shrink strength=10"), std::string::npos) << table;
+  EXPECT_NE(table.find("best that keeps at least 95 % of the forgetting: "), std::string::npos);
+}
+
+TEST_F(Sweep, GivesTheSameFromCollectedMoments) {
+  const std::filesystem::path moments = root_ / "moments.safetensors";
+  succeed({"collect", "--base", base(), "--retain", retain(), "--out", moments, "--threads", "1",
+           "--device", "cpu", "-q"});
+  const json direct = run({"--strengths", "1"});
+  const json collected =
+      json::parse(succeed({"sweep", "--base", base(), "--unlearned", unlearned(), "--moments",
+                           moments, "--forget", forget(), "--retain-eval", other(), "--device",
+                           "cpu", "--threads", "1", "--strengths", "1", "--json", "-"}));
+  EXPECT_EQ(direct, collected);
+}
+
+TEST_F(Sweep, JudgesForgettingByOtherTexts) {
+  const json found = run({"--strengths", "1", "--forget-eval", retain()});
+  EXPECT_EQ(found["inputs"]["forget"][0]["name"], "retain.jsonl");
+}
+
+TEST_F(Sweep, RefusesTextsThatAreNotForgotten) {
+  // The other way round the base is the one that forgot.
+  refuse({"sweep", "--base", unlearned(), "--unlearned", base(), "--retain", retain(), "--forget",
+          forget(), "--retain-eval", other(), "--device", "cpu", "--strengths", "1"},
+         3, {"not forgotten"});
+}
+
+TEST_F(Sweep, RefusesWhatCannotBeMeant) {
+  refuse({"sweep", "--base", base(), "--unlearned", unlearned(), "--retain", retain(),
+          "--retain-eval", other()},
+         2, {"--forget"});
+  refuse(sweep({"--strengths", "1,x"}), 2, {"--strengths", "x"});
+  refuse(sweep({"--energies", "0"}), 2, {"--energies", "above 0"});
+  refuse(sweep({"--methods", "sage,best"}), 2, {"--methods", "best", "forget-aware"});
+  refuse(sweep({"--keep-forgetting", "1.5"}), 2, {"--keep-forgetting"});
+  refuse(sweep({"--json", forget()}), 3, {"forget.jsonl"});
+}
+
+class ForgetAwareCommand : public Sweep {};
+
+TEST_F(ForgetAwareCommand, IsWhatForgetTextsAskFor) {
+  succeed(sanitize({"--forget", forget(), "-q"}));
+  const json report = json::parse(read_file(out() / "sagesan_report.json"));
+  EXPECT_EQ(report["options"]["method"], "forget-aware");
+  EXPECT_EQ(report["options"]["anchor_floor"], 1.0);
+  EXPECT_EQ(report["options"]["energy"], 1.0);
+  EXPECT_EQ(report["inputs"]["forget"][0]["name"], "forget.jsonl");
+  for (const json& tensor : report["tensors"]) {
+    if (tensor["kind"] == "linear") {
+      EXPECT_LT(tensor["bias_after"], tensor["bias_before"]);
+    }
+  }
+}
+
+TEST_F(ForgetAwareCommand, ComesToTheRidgeSolutionWithAHeavyFloor) {
+  // g = 1e5 drowns the forget texts: (g I)(g I + s S)^-1 is ridge at strength s / g.
+  succeed(sanitize({"--forget", forget(), "--anchor-floor", "1e5", "--strength", "2e5", "-q"}));
+  const auto heavy = testing::read_weights(out() / "model.safetensors");
+  succeed(sanitize({"--method", "ridge", "--strength", "2", "--overwrite", "-q"}));
+  const auto ridge = testing::read_weights(out() / "model.safetensors");
+  const auto update = testing::combine(1, testing::read_weights(unlearned() / "model.safetensors"),
+                                       -1, testing::read_weights(base() / "model.safetensors"));
+  for (const auto& [name, values] : ridge) {
+    if (name.find("_proj") == std::string::npos) continue;
+    EXPECT_LT(largest_difference({{name, values}}, heavy, update), 1e-3) << name;
+  }
+}
+
+TEST_F(ForgetAwareCommand, GivesTheUnlearnedModelAtStrengthZero) {
+  succeed(sanitize({"--forget", forget(), "--strength", "0", "-q"}));
+  EXPECT_EQ(read_file(out() / "model.safetensors"), read_file(unlearned() / "model.safetensors"));
+}
+
+TEST_F(ForgetAwareCommand, RefusesWhatItDoesNotHave) {
+  refuse(sanitize({"--method", "forget-aware"}), 2, {"--forget"});
+  refuse(sanitize({"--forget", forget(), "--method", "ridge"}), 2, {"--forget", "forget-aware"});
+  refuse(sanitize({"--forget", forget(), "--energy", "0.9"}), 2, {"--energy"});
+  refuse(sanitize({"--forget", forget(), "--target-bias", "0.1"}), 2, {"--target-bias"});
+  refuse(sanitize({"--forget", forget(), "--anchor-floor", "0"}), 2, {"--anchor-floor"});
+  refuse(sanitize({"--anchor-floor", "2"}), 2, {"--anchor-floor"});
+  refuse(sanitize({"--forget", root_ / "missing.jsonl"}), 3, {"missing.jsonl"});
+}
+
+}  // namespace
+}  // namespace sagesan

@@ -1,0 +1,111 @@
+#include "sagesan/sanitize/forget_aware.h"
+
+#include <gtest/gtest.h>
+
+#include "helpers/eigen.h"
+#include "sagesan/sanitize/solver.h"
+#include "sagesan/spectral/subspace.h"
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+namespace {
+
+using testing::Matrix;
+
+constexpr int64_t kChannels = 40;
+
+struct Texts {
+  Matrix scaled;  ///< second moment with mean eigenvalue 1
+  SecondMoment collected;
+};
+
+Texts make_texts(int64_t tokens, uint64_t seed) {
+  const Matrix inputs = testing::random_inputs(tokens, kChannels, seed);
+  SecondMoment collected(kChannels, tokens, at::kCPU);
+  collected.add(testing::to_tensor(inputs));
+  const Matrix moment = inputs.transpose() * inputs;
+  return {moment * (kChannels / moment.trace()), std::move(collected)};
+}
+
+Matrix sanitized(const ForgetAnchor& anchor, const Matrix& update, double strength) {
+  const Rule rule = forget_aware_rule(anchor);
+  return update - testing::to_eigen(rule.removed(testing::to_tensor(update), 0, strength));
+}
+
+/// Tokens of the retain and of the forget texts: fewer than channels, or more.
+class ForgetAware : public ::testing::TestWithParam<std::pair<int64_t, int64_t>> {};
+
+TEST_P(ForgetAware, SolvesTheNormalEquations) {
+  // The minimizer of ||(X - D) A^(1/2)||^2 + s ||X S^(1/2)||^2 solves X (A + s S) = D A.
+  const Texts retain = make_texts(GetParam().first, 3);
+  const Texts forget = make_texts(GetParam().second, 4);
+  const Matrix update = testing::random_matrix(9, kChannels, 5);
+  for (const double floor : {0.1, 1.0}) {
+    const ForgetAnchor anchor(retain.collected, 0, &forget.collected, 0, floor, "site");
+    for (const double strength : {0.01, 1.0, 30.0}) {
+      const Matrix a = forget.scaled + floor * Matrix::Identity(kChannels, kChannels);
+      const Matrix expected = testing::divide(update * a, a + strength * retain.scaled);
+      EXPECT_LT(testing::relative_error(sanitized(anchor, update, strength), expected), 1e-5)
+          << strength << " " << floor;
+    }
+  }
+}
+
+TEST_P(ForgetAware, MeasuresTheRetainBias) {
+  const Texts retain = make_texts(GetParam().first, 3);
+  const Texts forget = make_texts(GetParam().second, 4);
+  const Matrix update = testing::random_matrix(9, kChannels, 5);
+  const ForgetAnchor anchor(retain.collected, 0, &forget.collected, 0, 1, "site");
+  const Matrix inputs = testing::random_inputs(GetParam().first, kChannels, 3);
+  const double expected =
+      (update * inputs.transpose()).squaredNorm() / static_cast<double>(GetParam().first);
+  EXPECT_NEAR(forget_aware_rule(anchor).measures.at(0)(testing::to_tensor(update), 0) / expected, 1,
+              1e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(FewAndManyTokens, ForgetAware,
+                         ::testing::Values(std::pair{20, 15}, std::pair{200, 15},
+                                           std::pair{20, 300}, std::pair{200, 300}));
+
+TEST(ForgetAnchor, WithoutForgetTextsIsTheRidgeSolution) {
+  const Texts retain = make_texts(100, 3);
+  const Matrix update = testing::random_matrix(9, kChannels, 5);
+  const ForgetAnchor anchor(retain.collected, 0, nullptr, 0, 1, "site");
+  const Subspace ridge = dominant_subspace(retain.collected, 1, "site");
+  const Matrix expected =
+      update - testing::to_eigen(removed_from_linear(testing::to_tensor(update), ridge, 2));
+  EXPECT_LT(testing::relative_error(sanitized(anchor, update, 2), expected), 1e-5);
+}
+
+TEST(ForgetAnchor, HoldsWhatTheForgetTextsUse) {
+  // An update in the direction that carries the forget texts, and one across it: the first gives
+  // way less than it would without forget texts, relative to the second.
+  const Texts retain = make_texts(200, 3);
+  const Texts forget = make_texts(200, 4);
+  const testing::Spectrum spectrum = testing::spectrum(forget.scaled);
+  const Matrix used = spectrum.vectors.rightCols(1).transpose();
+  const Matrix unused = spectrum.vectors.leftCols(1).transpose();
+  const ForgetAnchor with(retain.collected, 0, &forget.collected, 0, 0.1, "site");
+  const ForgetAnchor without(retain.collected, 0, nullptr, 0, 0.1, "site");
+  EXPECT_GT(sanitized(with, used, 1).norm(), 1.5 * sanitized(without, used, 1).norm());
+  EXPECT_NEAR(sanitized(with, unused, 1).norm() / sanitized(without, unused, 1).norm(), 1, 0.2);
+}
+
+TEST(ForgetAnchor, TakesNothingOutAtStrengthZero) {
+  const Texts retain = make_texts(100, 3);
+  const Texts forget = make_texts(100, 4);
+  const ForgetAnchor anchor(retain.collected, 0, &forget.collected, 0, 1, "site");
+  EXPECT_EQ(squared_norm(anchor.removal(0)), 0);
+}
+
+TEST(ForgetAnchor, ScalesAnExpertByTheTraceOfAllExperts) {
+  // Half the reference trace doubles the moment, as twice the strength does for the retain one.
+  const Texts retain = make_texts(100, 3);
+  const double trace = retain.collected.trace();
+  const ForgetAnchor rare(retain.collected, trace / 2, nullptr, 0, 1, "site");
+  const ForgetAnchor own(retain.collected, 0, nullptr, 0, 1, "site");
+  EXPECT_LT(squared_norm(rare.removal(1) - own.removal(2)) / squared_norm(own.removal(2)), 1e-12);
+}
+
+}  // namespace
+}  // namespace sagesan
