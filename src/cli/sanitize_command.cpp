@@ -17,7 +17,7 @@ struct Words {
   std::string out;
   std::string method = "sage", strength = "1", target_bias, carrier_gain = "1", energy = "0.95";
   std::string share = "0.1", other = "shrink", report;
-  std::string out_format = "full", dtype = "keep", shard_size;
+  std::string out_format = "full", dtype = "keep", rounding = "nearest", shard_size;
   std::string keep_forgetting = "0.95";
   bool automatic = false, dry_run = false, overwrite = false;
 };
@@ -38,7 +38,8 @@ void add_exclusions(CLI::App& command, Common& common) {
   method(Method::kNullspace, {"--strength", "--target-bias"},
          "it takes out all of the dominant subspace");
   method(Method::kRandom, {"--target-bias"}, "random directions give no closed form of the bias");
-  method(Method::kRollback, {"--strength", "--target-bias", "--carrier-gain", "--energy"},
+  method(Method::kRollback,
+         {"--strength", "--target-bias", "--carrier-gain", "--energy", "--rounding"},
          "a channel goes back to the base whole or not at all");
   method(Method::kForgetAware, {"--energy"}, "it uses every direction");
   method(Method::kForgetAware, {"--target-bias"}, "its bias has no closed form in the strength");
@@ -48,6 +49,8 @@ void add_exclusions(CLI::App& command, Common& common) {
       method(other, {"--anchor-floor"}, "only forget-aware solving has one");
   }
   exclude(common, command, "--target-bias", "", {"--strength"});
+  exclude(common, command, "--out-format", "adapter", {"--rounding"},
+          "an adapter's weights are not rounded");
   exclude(common, command, "--auto", "",
           {"--method", "--strength", "--target-bias", "--carrier-gain", "--share", "--moments"});
   exclude(common, command, "--moments", "",
@@ -109,6 +112,9 @@ SanitizeOptions parse(const CLI::App& command, const Words& words) {
   options.output.dtype = parse_choice<std::optional<DType>>(
       "--dtype", words.dtype, {std::nullopt, DType::kBF16, DType::kF16, DType::kF32},
       output_dtype_name);
+  options.rounding_feedback =
+      parse_choice<std::string_view>("--rounding", words.rounding, {"nearest", "feedback"},
+                                     [](std::string_view name) { return name; }) == "feedback";
   if (given("--shard-size"))
     options.output.shard_bytes = parse_size("--shard-size", words.shard_size);
   if (given("--report")) options.report = parse_path("--report", words.report);
@@ -181,6 +187,12 @@ void print_result(const SanitizeResult& result, const std::filesystem::path& out
   if (const auto kept = summary.kept_update_norm()) {
     std::cout << fmt::format("norm of the update: {:.4g} -> {:.4g} ({:.1f} % kept)\n",
                              summary.update_norm_before, summary.update_norm_after, *kept * 100);
+  }
+  if (summary.rounding_matters()) {
+    std::cout << fmt::format(
+        "rounding to the stored dtype adds {:.3g} of that bias: --dtype f32 or --rounding feedback "
+        "lowers it\n",
+        *summary.linear_mean_rounding_bias);
   }
   if (result.report.forget_files.empty() && summary.kept_update_norm().value_or(1) < 1) {
     std::cout
@@ -258,6 +270,12 @@ std::function<SanitizeOptions()> add_sanitize_options(CLI::App& options, Common&
   command
       ->add_option("--dtype", words->dtype, "of the weights written; keep: as the unlearned ones")
       ->type_name("keep|bf16|f16|f32")
+      ->capture_default_str();
+  command
+      ->add_option("--rounding", words->rounding,
+                   "of linear modules to that dtype: nearest, or feedback: what one column's "
+                   "rounding does to the retain texts is made up for in the next")
+      ->type_name("nearest|feedback")
       ->capture_default_str();
   command
       ->add_option("--shard-size", words->shard_size,

@@ -21,6 +21,7 @@ ReportOptions report_options(const SanitizeOptions& options, const std::string& 
                           .split_long_texts = options.rendering.split_long_texts,
                           .out_format = std::string(output_format_name(options.output.format)),
                           .dtype = std::string(output_dtype_name(options.output.dtype)),
+                          .rounding = options.rounding_feedback ? "feedback" : "nearest",
                           .shard_bytes = options.output.shard_bytes};
   if (options.automatic) result.keep_forgetting = options.keep_forgetting;
   if (options.method == Method::kForgetAware) result.anchor_floor = options.anchor_floor;

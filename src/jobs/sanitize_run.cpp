@@ -35,7 +35,6 @@ void add_target(const SolveFigures& figures, double target, TensorReport& report
   for (const Responses& responses : figures.responses) {
     if (responses.after > kLeeway * target * responses.before) report.target_reached = false;
   }
-  report.rounding_bias = ratio(figures.responses[0].rounding, figures.responses[0].base);
 }
 
 /// The site, and whose activations were observed there.
@@ -213,7 +212,8 @@ void SanitizeRun::solve(const PlannedTensor& tensor, const Rule& rule, const Sub
   ApplyOptions options = apply_options(tensor);
   options.filter = filter;
   options.measure_survival = tensor.parameter->kind == ParameterKind::kLinear;
-  options.measure_rounding = options_.target_bias.has_value();
+  // What 32 bits and more lose is nothing beside what float32 sums do.
+  options.measure_rounding = dtype_bits(options.dtype.value_or(tensor.update->dtype())) < 32;
   const SolveFigures figures = apply(tensor, rule, options);
   TensorReport report = start_report(tensor);
   if (tensor.parameter->kind != ParameterKind::kBias) report.site = tensor.site().name();
@@ -222,6 +222,7 @@ void SanitizeRun::solve(const PlannedTensor& tensor, const Rule& rule, const Sub
   if (const SurvivalSums& sums = figures.survival; !sums.empty()) {
     report.survival = Survival{.stored = sums.stored(), .int8 = sums.int8(), .int4 = sums.int4()};
   }
+  report.rounding_bias = ratio(figures.responses[0].rounding, figures.responses[0].base);
   if (options_.target_bias) add_target(figures, *options_.target_bias, report);
   if (subspace != nullptr) {
     report.rank = subspace->rank;

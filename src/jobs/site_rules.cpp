@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "sagesan/sanitize/error_feedback.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/hash.h"
 
@@ -39,6 +40,9 @@ SiteRules::SiteRules(const Site& site, const SiteMoment& moment, double referenc
     return;
   }
   const auto& second = std::get<SecondMoment>(moment);
+  const bool feedback = std::any_of(users.begin(), users.end(),
+                                    [](const auto* user) { return user->rounding_feedback; });
+  if (feedback) feedback_ = feedback_factor(second, origin);
   std::optional<Spectrum> spectrum;
   for (const SanitizeOptions* user : users) {
     if (user->method == Method::kRollback) {
@@ -75,7 +79,9 @@ Rule SiteRules::rule(const SanitizeOptions& user, const PlannedTensor& tensor,
   Rule rule = tensor.parameter->head
                   ? tied_embedding_rule(embedding, subspaces_.at(subspace_key(user)))
                   : linear_or_diagonal(user);
-  return user.method == Method::kScale ? uniform_rule(std::move(rule)) : rule;
+  if (user.method == Method::kScale) rule = uniform_rule(std::move(rule));
+  if (user.rounding_feedback && !tensor.parameter->head) rule.feedback = feedback_;
+  return rule;
 }
 
 Channels SiteRules::channels(const PlannedTensor& tensor, const Tensor& embedding) const {

@@ -54,6 +54,7 @@ class SiteRules {
   std::map<std::pair<double, bool>, Subspace> subspaces_;  ///< by energy, and whether random
   std::optional<MomentMatrix> matrix_;                     ///< for rollback
   std::map<double, ForgetAnchor> anchors_;                 ///< by floor
+  Tensor feedback_;                                        ///< where somebody rounds with it
 };
 
 }  // namespace sagesan

@@ -37,10 +37,8 @@ Json tensor_json(const TensorReport& tensor) {
     json["head_bias_before"] = or_null(tensor.head_bias_before);
     json["head_bias_after"] = or_null(tensor.head_bias_after);
   }
-  if (tensor.target_reached) {
-    json["target_reached"] = *tensor.target_reached;
-    json["rounding_bias"] = or_null(tensor.rounding_bias);
-  }
+  if (tensor.target_reached) json["target_reached"] = *tensor.target_reached;
+  if (tensor.rounding_bias) json["rounding_bias"] = *tensor.rounding_bias;
   if (tensor.channels_rolled_back) {
     json["channels_rolled_back"] = *tensor.channels_rolled_back;
     json["channels_eligible"] = or_null(tensor.channels_eligible);
@@ -58,6 +56,7 @@ Json summary_json(const SanitizeReport& report) {
       {"target_missed", summary.missed},
       {"linear_mean_bias_before", or_null(summary.linear_mean_bias_before)},
       {"linear_mean_bias_after", or_null(summary.linear_mean_bias_after)},
+      {"linear_mean_rounding_bias", or_null(summary.linear_mean_rounding_bias)},
       {"linear_kept_bias", or_null(summary.linear_kept_bias())},
       {"update_norm_before", summary.update_norm_before},
       {"update_norm_after", summary.update_norm_after},
@@ -98,6 +97,7 @@ Json to_json(const ReportOptions& options) {
                {"long_texts", options.split_long_texts ? "split" : "cut"},
                {"out_format", options.out_format},
                {"dtype", options.dtype},
+               {"rounding", options.rounding},
                {"shard_size", options.shard_bytes == 0 ? Json(nullptr) : Json(options.shard_bytes)},
                {"retain_template",
                 options.retain_template.empty() ? Json(nullptr) : Json(options.retain_template)}};
@@ -116,6 +116,12 @@ std::optional<double> SanitizeSummary::kept_update_norm() const {
   return ratio(update_norm_after, update_norm_before);
 }
 
+bool SanitizeSummary::rounding_matters() const {
+  constexpr double kShare = 0.1;
+  return linear_mean_rounding_bias && *linear_mean_rounding_bias > 0 &&
+         *linear_mean_rounding_bias >= kShare * *linear_mean_bias_after;
+}
+
 int64_t SanitizeReport::changed() const {
   return std::count_if(tensors.begin(), tensors.end(),
                        [](const TensorReport& tensor) { return tensor.expert.value_or(0) == 0; });
@@ -125,6 +131,7 @@ SanitizeSummary SanitizeReport::summary() const {
   SanitizeSummary summary;
   double bias_before = 0;
   double bias_after = 0;
+  double rounding = 0;
   int64_t linear = 0;
   Survival survival;
   double survivors = 0;
@@ -148,6 +155,7 @@ SanitizeSummary SanitizeReport::summary() const {
     if (tensor.kind == "linear" && tensor.bias_before && tensor.bias_after) {
       bias_before += *tensor.bias_before;
       bias_after += *tensor.bias_after;
+      rounding += tensor.rounding_bias.value_or(0);
       ++linear;
     }
   }
@@ -161,6 +169,7 @@ SanitizeSummary SanitizeReport::summary() const {
   if (linear > 0) {
     summary.linear_mean_bias_before = bias_before / static_cast<double>(linear);
     summary.linear_mean_bias_after = bias_after / static_cast<double>(linear);
+    summary.linear_mean_rounding_bias = rounding / static_cast<double>(linear);
   }
   return summary;
 }

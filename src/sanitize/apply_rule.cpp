@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "sagesan/sanitize/error_feedback.h"
 #include "sagesan/sanitize/rules.h"
 #include "sagesan/support/error.h"
 
@@ -73,7 +74,12 @@ Solved solve_block(const Block& block, const Rule& rule, const Filter& filter, D
     stored = at::where(back, block.base.to(stored.scalar_type()), stored);
     wanted = wanted.masked_fill(back, 0);
   }
-  return {wanted, take_out(stored, removed.to(block.base.scalar_type()), dtype, name)};
+  removed = removed.to(block.base.scalar_type());
+  // Where nothing is taken out the stored bits stay: feedback would only move what is exact.
+  if (!rule.feedback.defined() || removed.count_nonzero().item<int64_t>() == 0)
+    return {wanted, take_out(stored, removed, dtype, name)};
+  const Tensor exact = (stored.to(removed.scalar_type()) - removed).to(at::kFloat);
+  return {wanted, finite_result(round_with_feedback(exact, rule.feedback, dtype), dtype, name)};
 }
 
 }  // namespace

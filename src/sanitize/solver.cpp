@@ -64,17 +64,18 @@ Tensor norm_energies(const DiagonalMoment& moment, const std::string& site) {
   return sum / mean;
 }
 
+Tensor finite_result(Tensor result, DType dtype, const std::string& name) {
+  if (all_finite(result)) return result;
+  throw Error(ExitCode::kBadInput,
+              fmt::format("tensor {}: the sanitized weights are not finite in {}; choose another "
+                          "--dtype, or a smaller --carrier-gain",
+                          quote(name), dtype_name(dtype)));
+}
+
 Tensor take_out(const Tensor& unlearned, const Tensor& removed, DType dtype,
                 const std::string& name) {
   const Tensor wide = unlearned.to(removed.scalar_type());
-  Tensor result = round_to(at::where(removed == 0, wide, wide - removed), dtype);
-  if (!all_finite(result)) {
-    throw Error(ExitCode::kBadInput,
-                fmt::format("tensor {}: the sanitized weights are not finite in {}; choose another "
-                            "--dtype, or a smaller --carrier-gain",
-                            quote(name), dtype_name(dtype)));
-  }
-  return result;
+  return finite_result(round_to(at::where(removed == 0, wide, wide - removed), dtype), dtype, name);
 }
 
 }  // namespace sagesan

@@ -40,6 +40,7 @@ struct SanitizeOptions {
   int64_t max_tokens = 0;
   bool unlearned_activations = false;  ///< run the unlearned model instead of the base
   double token_cap = 0;                ///< 0: none
+  bool rounding_feedback = false;      ///< of linear modules; else to the nearest
   OutputOptions output;
   std::string device = "auto";
   std::filesystem::path report;  ///< a second copy of the report; empty: none

@@ -35,9 +35,10 @@ struct TensorReport {
   std::optional<double> strength;  ///< of solved ones; absent: infinite (projected out)
   std::optional<double> bias_before, bias_after;
   std::optional<double> head_bias_before, head_bias_after;  ///< tied embeddings: as the head
-  /// With a target: whether the stored weights keep no more than it (1 % leeway), and the bias that
-  /// rounding to the stored dtype alone leaves, below which nothing can come.
+  /// With a target: whether the stored weights keep no more than it (1 % leeway).
   std::optional<bool> target_reached;
+  /// Of solved ones: the bias that rounding to the stored dtype alone leaves, below which nothing
+  /// can come.
   std::optional<double> rounding_bias;
   /// Of rollback: how many channels went back to the base, and of how many that could.
   std::optional<int64_t> channels_rolled_back, channels_eligible;
@@ -73,6 +74,7 @@ struct ReportOptions {
   bool split_long_texts = false;
   std::string out_format = "full";
   std::string dtype = "keep";
+  std::string rounding = "nearest";
   uint64_t shard_bytes = 0;  ///< most of one weights file; 0: as the input has them
 };
 
@@ -83,13 +85,15 @@ struct SanitizeSummary {
   int64_t solved = 0, kept = 0, base = 0;  ///< tensors by treatment
   int64_t missed = 0;                      ///< solved ones that did not reach the target bias
   /// Means over the solved linear modules.
-  std::optional<double> linear_mean_bias_before, linear_mean_bias_after;
+  std::optional<double> linear_mean_bias_before, linear_mean_bias_after, linear_mean_rounding_bias;
   double update_norm_before = 0, update_norm_after = 0;  ///< of all updates together
   /// Mean over the solved linear modules, weighted by their squared norms.
   std::optional<Survival> survival;
 
   std::optional<double> linear_kept_bias() const;
   std::optional<double> kept_update_norm() const;
+  /// Whether rounding makes up a tenth of the bias that is left, or more: another dtype would help.
+  bool rounding_matters() const;
 };
 
 /// How a search came to the options: what it tried, in order.

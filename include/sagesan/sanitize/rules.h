@@ -30,6 +30,8 @@ struct Rule {
   /// Where it is given: the elements of the same rows that become the base's own values, bit for
   /// bit where the dtypes agree; bool, broadcast against `d`.
   std::function<Tensor(const Tensor& d, int64_t start)> goes_back;
+  /// Where it is given: results are rounded with error feedback by this (`feedback_factor`).
+  Tensor feedback;
   /// Adds what rows `d` contribute to the damping curve of each measure.
   std::function<void(const Tensor& d, int64_t start, std::vector<DampingCurve>& curves)>
       add_to_curves;

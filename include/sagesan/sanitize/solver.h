@@ -44,4 +44,7 @@ Tensor norm_energies(const DiagonalMoment& moment, const std::string& site);
 Tensor take_out(const Tensor& unlearned, const Tensor& removed, DType dtype,
                 const std::string& name);
 
+/// `result` as it is. Throws as `take_out`.
+Tensor finite_result(Tensor result, DType dtype, const std::string& name);
+
 }  // namespace sagesan
