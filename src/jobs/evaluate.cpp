@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "generated_answers.h"
 #include "sagesan/evaluate/likelihood.h"
 #include "sagesan/evaluate/statistics.h"
 #include "sagesan/jobs/device.h"
@@ -60,11 +61,14 @@ ModelConfiguration narrowest(const std::vector<OpenModel>& models) {
 
 /// A record's texts follow one another, its own answer first.
 std::vector<RecordScore> gather(const std::vector<TextScore>& scores,
-                                const std::vector<AnswerKind>& answers, size_t start, size_t end) {
+                                const std::vector<AnswerKind>& answers,
+                                const GeneratedAnswers& generated, size_t start, size_t end) {
   std::vector<RecordScore> records;
   for (size_t i = start; i < end; ++i) {
     if (answers[i] == AnswerKind::kOwn) {
       records.push_back({.answer = scores[i]});
+      if (const auto found = generated.find(i); found != generated.end())
+        records.back().generated = found->second;
     } else if (answers[i] == AnswerKind::kParaphrased) {
       records.back().paraphrased = scores[i];
     } else {
@@ -115,6 +119,14 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
       all.add(data);
     });
   }
+  std::optional<AnswerGenerator> generator;
+  if (options.generation && text && known) {
+    preflight.check([&] {
+      generator.emplace(*options.generation, options.models.front().second, source.tokenizer);
+      if (result.data_sets.size() == options.data.size())
+        generator->set_texts(all.batch, all.first_scored, all.answers, options.data);
+    });
+  }
   preflight.finish();
 
   for (size_t m = 0; m < models.size(); ++m) {
@@ -126,10 +138,13 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
                              : progress;
     const std::vector<TextScore> scores = score_texts(models[m].configuration, models[m].checkpoint,
                                                       all.batch, all.first_scored, device, own);
+    GeneratedAnswers generated;
+    if (generator)
+      generated = generator->run(models[m].configuration, models[m].checkpoint, device, own);
     EvaluateResult::Model model{.name = options.models[m].first};
     size_t start = 0;
     for (size_t i = 0; i < all.ends.size(); ++i) {
-      model.scores.push_back(gather(scores, all.answers, start, all.ends[i]));
+      model.scores.push_back(gather(scores, all.answers, generated, start, all.ends[i]));
       if (model.summary(i).records == 0)
         throw InputError(options.data[i].second.string(), "no record has a token to score");
       start = all.ends[i];

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "sagesan/evaluate/data_scores.h"
+#include "sagesan/evaluate/generation_settings.h"
 #include "sagesan/report/sanitize_report.h"
 #include "sagesan/support/progress.h"
 #include "sagesan/text/chat_template.h"
@@ -23,6 +24,8 @@ struct EvaluateOptions {
   /// against which membership of the former is told.
   std::set<std::string> forget, holdout;
   double min_k = 0.4;  ///< share of the tokens that Min-K% looks at: open-unlearning's
+  /// Whether answers are generated behind the records' prompts; with the first model's settings.
+  std::optional<GenerationLimits> generation;
   Rendering rendering;
   int64_t max_length = 512;
   std::string device = "auto";
@@ -54,8 +57,9 @@ struct EvaluateResult {
 
 /// Scores every data set with every model, in one pass over each checkpoint: over the answer tokens
 /// where a record has a question and an answer (or a prompt and a completion), over the whole text
-/// otherwise. Throws `InputError` for what cannot be read, for a model of another vocabulary and
-/// for a data set without a token to score.
+/// otherwise. Throws `InputError` for what cannot be read, for a model of another vocabulary, for a
+/// data set without a token to score and, where answers are to be generated, for data sets none of
+/// which has a prompt with an answer.
 EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress);
 
 }  // namespace sagesan
