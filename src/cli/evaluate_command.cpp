@@ -18,6 +18,7 @@ struct Words {
   bool generate = false;
   std::string max_new_tokens = "200", generate_memory = "8GiB";
   std::vector<std::string> models, data, forget, holdout;
+  std::string reference, retain, real_authors, world_facts;
 };
 
 /// "NAME=DIR", or a directory, whose own name is the model's then.
@@ -43,6 +44,29 @@ std::set<std::string> parse_names(const std::string& option, const std::vector<s
   return {words.begin(), words.end()};
 }
 
+/// The data sets of the model utility: three or none.
+std::optional<EvaluateOptions::Utility> parse_utility(const Words& words,
+                                                      const std::set<std::string>& known) {
+  const std::pair<const char*, const std::string&> roles[] = {
+      {"--retain", words.retain},
+      {"--real-authors", words.real_authors},
+      {"--world-facts", words.world_facts}};
+  const char* given = nullptr;
+  const char* missing = nullptr;
+  for (const auto& [option, name] : roles) {
+    (name.empty() ? missing : given) = option;
+    if (!name.empty()) parse_names(option, {name}, known);
+  }
+  if (given == nullptr) return std::nullopt;
+  if (missing != nullptr) {
+    throw UsageError(
+        fmt::format("{}: the model utility needs {} as well, and --generate", given, missing));
+  }
+  if (!words.generate)
+    throw UsageError(fmt::format("{}: the model utility needs --generate as well", given));
+  return EvaluateOptions::Utility{words.retain, words.real_authors, words.world_facts};
+}
+
 EvaluateOptions parse(const Words& words) {
   EvaluateOptions options{.device = words.device};
   std::set<std::string> models;
@@ -66,6 +90,12 @@ EvaluateOptions parse(const Words& words) {
   }
   options.forget = parse_names("--forget", words.forget, names);
   options.holdout = parse_names("--holdout", words.holdout, names);
+  options.utility = parse_utility(words, names);
+  if (!words.reference.empty()) {
+    if (options.forget.empty())
+      throw UsageError("--reference: say with --forget which data sets are compared with it");
+    options.reference = words.reference;
+  }
   options.min_k = parse_number("--min-k", words.min_k, 0, 1);
   if (words.generate) {
     options.generation = {
@@ -108,10 +138,13 @@ void print_table(const EvaluateResult& result, bool generated) {
       }
       std::cout << "\n";
     }
-    if (model.membership) {
-      std::cout << fmt::format("{:<{}}membership by Min-K%: AUC {:.4f}\n", name, width,
-                               *model.membership);
-    }
+    const auto print = [&](const char* figure, const std::optional<double>& value) {
+      if (value) std::cout << fmt::format("{:<{}}{} {:.4g}\n", name, width, figure, *value);
+    };
+    print("membership by Min-K%: AUC", model.membership);
+    print("PrivLeak, in percent:", model.privacy_leak);
+    print("forget quality: p-value", model.forget_quality);
+    print("model utility:", model.model_utility);
   }
 }
 
@@ -132,6 +165,17 @@ void add_evaluate(CLI::App& app, Common& common, Action& action) {
       ->type_name("NAME");
   add_list(*command, "--holdout", words->holdout,
            "a data set that no model was trained on, for membership; repeatable")
+      ->type_name("NAME");
+  command
+      ->add_option("--reference", words->reference,
+                   "evaluation of a model trained without the forget sets: JSON of this "
+                   "command or open-unlearning's, for forget quality and PrivLeak")
+      ->type_name("FILE");
+  command->add_option("--retain", words->retain, "TOFU's retain set, for the model utility")
+      ->type_name("NAME");
+  command->add_option("--real-authors", words->real_authors, "its set on real authors, likewise")
+      ->type_name("NAME");
+  command->add_option("--world-facts", words->world_facts, "its set on world facts, likewise")
       ->type_name("NAME");
   command->add_option("--min-k", words->min_k, "share of the tokens that Min-K% looks at")
       ->type_name("X")
@@ -162,6 +206,7 @@ void add_evaluate(CLI::App& app, Common& common, Action& action) {
         std::vector<std::filesystem::path> inputs;
         for (const auto& [name, model] : options.models) inputs.push_back(model);
         for (const auto& [name, file] : options.data) inputs.push_back(file);
+        if (options.reference) inputs.push_back(*options.reference);
         check_text_file_target(words->json, inputs);
       }
       apply_threads(common);

@@ -104,7 +104,6 @@ class Group {
       progress(layer);
       decoder_.run_layer(layer, hidden, batch, {}, true, nullptr, &cache_);
     }
-    release_free_memory();
     cache_.advance(batch.lengths);
     std::vector<int64_t> ends(batch.lengths.size());
     std::partial_sum(batch.lengths.begin(), batch.lengths.end(), ends.begin());
@@ -195,6 +194,7 @@ std::vector<std::vector<int64_t>> generate(const ModelConfiguration& model,
                  1);
       });
     }
+    release_free_memory();
     for (auto& text : group.results()) results.push_back(std::move(text));
   }
   return results;

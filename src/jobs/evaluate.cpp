@@ -6,6 +6,8 @@
 
 #include "generated_answers.h"
 #include "sagesan/evaluate/likelihood.h"
+#include "sagesan/evaluate/model_utility.h"
+#include "sagesan/evaluate/reference.h"
 #include "sagesan/evaluate/statistics.h"
 #include "sagesan/jobs/device.h"
 #include "sagesan/jobs/preflight.h"
@@ -91,6 +93,56 @@ std::vector<double> membership_scores(const EvaluateOptions& options,
   return scores;
 }
 
+/// Truth ratios of the forget sets' records.
+std::vector<double> forget_truth_ratios(const EvaluateOptions& options,
+                                        const EvaluateResult::Model& model) {
+  std::vector<double> ratios;
+  for (size_t i = 0; i < options.data.size(); ++i) {
+    if (!options.forget.contains(options.data[i].first)) continue;
+    for (const RecordScore& record : model.scores[i]) {
+      if (const auto ratio = record.truth_ratio()) ratios.push_back(*ratio);
+    }
+  }
+  return ratios;
+}
+
+/// The figures that look at several data sets.
+void add_model_figures(const EvaluateOptions& options, const Reference& reference,
+                       EvaluateResult::Model& model) {
+  const std::vector<double> seen = membership_scores(options, model, options.forget);
+  const std::vector<double> unseen = membership_scores(options, model, options.holdout);
+  if (!seen.empty() && !unseen.empty()) {
+    model.membership = roc_auc(unseen, seen);
+    model.privacy_leak = privacy_leak(*model.membership, reference.membership.value_or(0.5));
+  }
+  const std::vector<double> ratios = forget_truth_ratios(options, model);
+  if (!ratios.empty() && !reference.truth_ratios.empty())
+    model.forget_quality = kolmogorov_smirnov_p_value(ratios, reference.truth_ratios);
+  if (!options.utility) return;
+  const auto scores = [&](const std::string& name) -> const std::vector<RecordScore>& {
+    size_t i = 0;
+    while (options.data[i].first != name) ++i;
+    return model.scores[i];
+  };
+  model.model_utility =
+      model_utility(scores(options.utility->retain), scores(options.utility->real_authors),
+                    scores(options.utility->world_facts));
+}
+
+/// Said before the models run, which takes long.
+void check_utility_data(const EvaluateOptions& options, const std::string& name,
+                        const std::filesystem::path& file, const TokenData& data) {
+  if (!options.utility) return;
+  const EvaluateOptions::Utility& utility = *options.utility;
+  if (name != utility.retain && name != utility.real_authors && name != utility.world_facts) return;
+  if (std::find(data.answers.begin(), data.answers.end(), AnswerKind::kPerturbed) ==
+      data.answers.end()) {
+    throw InputError(file.string(),
+                     "no record has wrong answers ('perturbed_answer'), which the model utility "
+                     "compares with; take TOFU's perturbed sets");
+  }
+}
+
 }  // namespace
 
 EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress) {
@@ -100,6 +152,10 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
   TextSource source;
   preflight.check([&] { device = parse_device(options.device); });
   open_models(options, preflight, models);
+  Reference reference;
+  preflight.check([&] {
+    if (options.reference) reference = read_reference(*options.reference);
+  });
   const bool known = models.size() == options.models.size();
   const bool text = preflight.check(
       [&] { source = open_text_source(options.rendering, options.models.front().second); });
@@ -113,6 +169,7 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
     preflight.check([&, &set_name = name, &path = file] {
       TokenData data =
           read_token_data({path}, source, {.max_length = options.max_length}, narrowest(models));
+      check_utility_data(options, set_name, path, data);
       result.data_sets.push_back({.name = set_name,
                                   .file = std::move(data.files.front()),
                                   .forget = options.forget.contains(set_name)});
@@ -149,9 +206,7 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
         throw InputError(options.data[i].second.string(), "no record has a token to score");
       start = all.ends[i];
     }
-    const std::vector<double> seen = membership_scores(options, model, options.forget);
-    const std::vector<double> unseen = membership_scores(options, model, options.holdout);
-    if (!seen.empty() && !unseen.empty()) model.membership = roc_auc(unseen, seen);
+    add_model_figures(options, reference, model);
     result.models.push_back(std::move(model));
   }
   return result;

@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "sagesan/evaluate/model_utility.h"
 #include "sagesan/jobs/evaluate.h"
 
 namespace sagesan {
@@ -91,6 +92,13 @@ Json data_json(const EvaluateResult::DataSet& set, const LikelihoodSummary& summ
                {"truth_ratio", figure_json(truth_ratio(records, set.forget))},
                {"exact_memorization", figure_json(exact_memorization(records))},
                {"extraction_strength", figure_json(extraction_strength(records))}};
+  Json options = nullptr;
+  if (const auto figure = option_probability(records)) {
+    options = {{"agg_value", figure->aggregate}, {"value_by_index", Json::object()}};
+    for (const auto& [index, value] : figure->values)
+      options["value_by_index"][std::to_string(index)]["prob"] = value;
+  }
+  json["probability_w_options"] = std::move(options);
   add_rouge(records, json);
   return json;
 }
@@ -109,7 +117,12 @@ Json EvaluateResult::to_json() const {
     for (size_t i = 0; i < data_sets.size(); ++i) {
       json["data"][data_sets[i].name] = data_json(data_sets[i], model.summary(i), model.scores[i]);
     }
-    if (model.membership) json["mia_min_k"] = {{"agg_value", *model.membership}};
+    for (const auto& [key, value] : {std::pair{"mia_min_k", model.membership},
+                                     {"privleak", model.privacy_leak},
+                                     {"forget_quality", model.forget_quality},
+                                     {"model_utility", model.model_utility}}) {
+      if (value) json[key] = {{"agg_value", *value}};
+    }
     return json;
   };
   Json json = Json::object();

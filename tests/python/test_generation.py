@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import BUILD, make_model, perturb
-from families import CONFIGS, VOCABULARY
+from families import CONFIGS, VOCABULARY, gpt2
 from rouge_score import rouge_scorer
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -136,3 +136,24 @@ def test_several_models_and_data_sets_in_little_memory(tokenizer, records, tmp_p
         compare(data["second"], answers[5:])
         assert "rougeL_recall" not in data["texts"]
     assert said == evaluate(*words)
+
+
+def test_learned_positions_end_a_text(tokenizer, records, tmp_path):
+    """And nothing else does where the list of ends is empty."""
+    positions = 64
+    config = gpt2(n_positions=positions)
+    model = make_model(config)
+    model.generation_config.eos_token_id = None
+    save(tmp_path / "model", model, tokenizer, 1.0)
+    (tmp_path / "model" / "generation_config.json").write_text('{"eos_token_id": []}')
+    (tmp_path / "data.json").write_text(json.dumps(records[:4]))
+    said = evaluate("--model", tmp_path / "model", "--data", f"own={tmp_path / 'data.json'}", "--generate")
+    for index, record in enumerate(records[:4]):
+        prompt = tokenizer.encode(f"Question: {record['question']}\nAnswer:").ids
+        with torch.no_grad():
+            output = model.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=positions - len(prompt),
+                                    pad_token_id=0, attention_mask=torch.ones(1, len(prompt), dtype=torch.long))[0]
+        assert len(output) == positions
+        clean = PreTrainedTokenizerFast(tokenizer_object=tokenizer).clean_up_tokenization
+        text = clean(tokenizer.decode(output[len(prompt):].tolist(), skip_special_tokens=True)).strip()
+        assert said["data"]["own"]["rougeL_recall"]["value_by_index"][str(index)]["generation"] == text
