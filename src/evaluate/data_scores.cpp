@@ -72,6 +72,17 @@ std::optional<Figure> truth_ratio(const std::vector<RecordScore>& records, bool 
       records, [](const RecordScore& record) { return record.truth_ratio(); }, share);
 }
 
+std::optional<Figure> rouge(const std::vector<RecordScore>& records,
+                            double GeneratedAnswer::*share) {
+  return average(
+      records,
+      [share](const RecordScore& record) -> std::optional<double> {
+        if (!record.generated) return std::nullopt;
+        return *record.generated.*share;
+      },
+      itself);
+}
+
 Figure min_k(const std::vector<RecordScore>& records, double k) {
   return average(
              records,

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 
+#include "generated_answers.h"
 #include "sagesan/evaluate/likelihood.h"
+#include "sagesan/evaluate/model_utility.h"
+#include "sagesan/evaluate/reference.h"
 #include "sagesan/evaluate/statistics.h"
 #include "sagesan/jobs/device.h"
 #include "sagesan/jobs/preflight.h"
@@ -60,11 +63,14 @@ ModelConfiguration narrowest(const std::vector<OpenModel>& models) {
 
 /// A record's texts follow one another, its own answer first.
 std::vector<RecordScore> gather(const std::vector<TextScore>& scores,
-                                const std::vector<AnswerKind>& answers, size_t start, size_t end) {
+                                const std::vector<AnswerKind>& answers,
+                                const GeneratedAnswers& generated, size_t start, size_t end) {
   std::vector<RecordScore> records;
   for (size_t i = start; i < end; ++i) {
     if (answers[i] == AnswerKind::kOwn) {
       records.push_back({.answer = scores[i]});
+      if (const auto found = generated.find(i); found != generated.end())
+        records.back().generated = found->second;
     } else if (answers[i] == AnswerKind::kParaphrased) {
       records.back().paraphrased = scores[i];
     } else {
@@ -87,6 +93,56 @@ std::vector<double> membership_scores(const EvaluateOptions& options,
   return scores;
 }
 
+/// Truth ratios of the forget sets' records.
+std::vector<double> forget_truth_ratios(const EvaluateOptions& options,
+                                        const EvaluateResult::Model& model) {
+  std::vector<double> ratios;
+  for (size_t i = 0; i < options.data.size(); ++i) {
+    if (!options.forget.contains(options.data[i].first)) continue;
+    for (const RecordScore& record : model.scores[i]) {
+      if (const auto ratio = record.truth_ratio()) ratios.push_back(*ratio);
+    }
+  }
+  return ratios;
+}
+
+/// The figures that look at several data sets.
+void add_model_figures(const EvaluateOptions& options, const Reference& reference,
+                       EvaluateResult::Model& model) {
+  const std::vector<double> seen = membership_scores(options, model, options.forget);
+  const std::vector<double> unseen = membership_scores(options, model, options.holdout);
+  if (!seen.empty() && !unseen.empty()) {
+    model.membership = roc_auc(unseen, seen);
+    model.privacy_leak = privacy_leak(*model.membership, reference.membership.value_or(0.5));
+  }
+  const std::vector<double> ratios = forget_truth_ratios(options, model);
+  if (!ratios.empty() && !reference.truth_ratios.empty())
+    model.forget_quality = kolmogorov_smirnov_p_value(ratios, reference.truth_ratios);
+  if (!options.utility) return;
+  const auto scores = [&](const std::string& name) -> const std::vector<RecordScore>& {
+    size_t i = 0;
+    while (options.data[i].first != name) ++i;
+    return model.scores[i];
+  };
+  model.model_utility =
+      model_utility(scores(options.utility->retain), scores(options.utility->real_authors),
+                    scores(options.utility->world_facts));
+}
+
+/// Said before the models run, which takes long.
+void check_utility_data(const EvaluateOptions& options, const std::string& name,
+                        const std::filesystem::path& file, const TokenData& data) {
+  if (!options.utility) return;
+  const EvaluateOptions::Utility& utility = *options.utility;
+  if (name != utility.retain && name != utility.real_authors && name != utility.world_facts) return;
+  if (std::find(data.answers.begin(), data.answers.end(), AnswerKind::kPerturbed) ==
+      data.answers.end()) {
+    throw InputError(file.string(),
+                     "no record has wrong answers ('perturbed_answer'), which the model utility "
+                     "compares with; take TOFU's perturbed sets");
+  }
+}
+
 }  // namespace
 
 EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress) {
@@ -96,6 +152,10 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
   TextSource source;
   preflight.check([&] { device = parse_device(options.device); });
   open_models(options, preflight, models);
+  Reference reference;
+  preflight.check([&] {
+    if (options.reference) reference = read_reference(*options.reference);
+  });
   const bool known = models.size() == options.models.size();
   const bool text = preflight.check(
       [&] { source = open_text_source(options.rendering, options.models.front().second); });
@@ -109,10 +169,19 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
     preflight.check([&, &set_name = name, &path = file] {
       TokenData data =
           read_token_data({path}, source, {.max_length = options.max_length}, narrowest(models));
+      check_utility_data(options, set_name, path, data);
       result.data_sets.push_back({.name = set_name,
                                   .file = std::move(data.files.front()),
                                   .forget = options.forget.contains(set_name)});
       all.add(data);
+    });
+  }
+  std::optional<AnswerGenerator> generator;
+  if (options.generation && text && known) {
+    preflight.check([&] {
+      generator.emplace(*options.generation, options.models.front().second, source.tokenizer);
+      if (result.data_sets.size() == options.data.size())
+        generator->set_texts(all.batch, all.first_scored, all.answers, options.data);
     });
   }
   preflight.finish();
@@ -126,17 +195,18 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
                              : progress;
     const std::vector<TextScore> scores = score_texts(models[m].configuration, models[m].checkpoint,
                                                       all.batch, all.first_scored, device, own);
+    GeneratedAnswers generated;
+    if (generator)
+      generated = generator->run(models[m].configuration, models[m].checkpoint, device, own);
     EvaluateResult::Model model{.name = options.models[m].first};
     size_t start = 0;
     for (size_t i = 0; i < all.ends.size(); ++i) {
-      model.scores.push_back(gather(scores, all.answers, start, all.ends[i]));
+      model.scores.push_back(gather(scores, all.answers, generated, start, all.ends[i]));
       if (model.summary(i).records == 0)
         throw InputError(options.data[i].second.string(), "no record has a token to score");
       start = all.ends[i];
     }
-    const std::vector<double> seen = membership_scores(options, model, options.forget);
-    const std::vector<double> unseen = membership_scores(options, model, options.holdout);
-    if (!seen.empty() && !unseen.empty()) model.membership = roc_auc(unseen, seen);
+    add_model_figures(options, reference, model);
     result.models.push_back(std::move(model));
   }
   return result;

@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "sagesan/evaluate/model_utility.h"
 #include "sagesan/jobs/evaluate.h"
 
 namespace sagesan {
@@ -12,6 +13,24 @@ Json figure_json(const std::optional<Figure>& figure) {
   for (const auto& [index, value] : figure->values)
     values[std::to_string(index)] = {{"score", value}};
   return {{"agg_value", figure->aggregate}, {"value_by_index", values}};
+}
+
+/// The generated answers stand beside the first of the three figures.
+void add_rouge(const std::vector<RecordScore>& records, Json& json) {
+  const auto recall = rouge(records, &GeneratedAnswer::rouge_l_recall);
+  if (!recall) return;
+  Json values = Json::object();
+  for (size_t i = 0; i < records.size(); ++i) {
+    const auto& answer = records[i].generated;
+    if (!answer) continue;
+    values[std::to_string(i)] = {
+        {"rouge1_recall", answer->rouge_1_recall}, {"rougeL_f1", answer->rouge_l_f1},
+        {"rougeL_recall", answer->rouge_l_recall}, {"input", answer->prompt},
+        {"ground_truth", answer->expected},        {"generation", answer->text}};
+  }
+  json["rougeL_recall"] = {{"agg_value", recall->aggregate}, {"value_by_index", values}};
+  json["rougeL_f1"]["agg_value"] = rouge(records, &GeneratedAnswer::rouge_l_f1)->aggregate;
+  json["rouge1_recall"]["agg_value"] = rouge(records, &GeneratedAnswer::rouge_1_recall)->aggregate;
 }
 
 /// `prob` and `avg_loss` of texts, by their records' indices; of several answers, lists.
@@ -58,21 +77,30 @@ TextList perturbed(const RecordScore& record) {
 
 Json data_json(const EvaluateResult::DataSet& set, const LikelihoodSummary& summary,
                const std::vector<RecordScore>& records) {
-  return {{"file", set.file.name},
-          {"xxh3", set.file.hash},
-          {"records", summary.records},
-          {"truncated", set.file.truncated},
-          {"tokens", summary.tokens},
-          {"mean_negative_log_likelihood", summary.mean_negative_log_likelihood},
-          {"perplexity", summary.perplexity},
-          {"mean_answer_probability", summary.mean_answer_probability},
-          {"forget", set.forget},
-          {"probability", probabilities(records, own)},
-          {"paraphrased_probability", probabilities(records, paraphrased)},
-          {"perturbed_probability", probabilities(records, perturbed)},
-          {"truth_ratio", figure_json(truth_ratio(records, set.forget))},
-          {"exact_memorization", figure_json(exact_memorization(records))},
-          {"extraction_strength", figure_json(extraction_strength(records))}};
+  Json json = {{"file", set.file.name},
+               {"xxh3", set.file.hash},
+               {"records", summary.records},
+               {"truncated", set.file.truncated},
+               {"tokens", summary.tokens},
+               {"mean_negative_log_likelihood", summary.mean_negative_log_likelihood},
+               {"perplexity", summary.perplexity},
+               {"mean_answer_probability", summary.mean_answer_probability},
+               {"forget", set.forget},
+               {"probability", probabilities(records, own)},
+               {"paraphrased_probability", probabilities(records, paraphrased)},
+               {"perturbed_probability", probabilities(records, perturbed)},
+               {"truth_ratio", figure_json(truth_ratio(records, set.forget))},
+               {"exact_memorization", figure_json(exact_memorization(records))},
+               {"extraction_strength", figure_json(extraction_strength(records))}};
+  Json options = nullptr;
+  if (const auto figure = option_probability(records)) {
+    options = {{"agg_value", figure->aggregate}, {"value_by_index", Json::object()}};
+    for (const auto& [index, value] : figure->values)
+      options["value_by_index"][std::to_string(index)]["prob"] = value;
+  }
+  json["probability_w_options"] = std::move(options);
+  add_rouge(records, json);
+  return json;
 }
 
 }  // namespace
@@ -89,7 +117,12 @@ Json EvaluateResult::to_json() const {
     for (size_t i = 0; i < data_sets.size(); ++i) {
       json["data"][data_sets[i].name] = data_json(data_sets[i], model.summary(i), model.scores[i]);
     }
-    if (model.membership) json["mia_min_k"] = {{"agg_value", *model.membership}};
+    for (const auto& [key, value] : {std::pair{"mia_min_k", model.membership},
+                                     {"privleak", model.privacy_leak},
+                                     {"forget_quality", model.forget_quality},
+                                     {"model_utility", model.model_utility}}) {
+      if (value) json[key] = {{"agg_value", *value}};
+    }
     return json;
   };
   Json json = Json::object();

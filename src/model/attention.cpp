@@ -11,6 +11,7 @@ Tensor causal_attention(const Tensor& queries, const Tensor& keys, const Tensor&
   const int64_t tokens = queries.size(0);
   const int64_t heads = queries.size(1);
   const int64_t channels = queries.size(2);
+  const int64_t before = keys.size(0) - tokens;
   const int64_t key_heads = keys.size(1);
   const int64_t group = heads / key_heads;
   // [key heads, group, tokens, channels]: the queries of a group share their keys without a copy.
@@ -21,13 +22,14 @@ Tensor causal_attention(const Tensor& queries, const Tensor& keys, const Tensor&
   std::vector<Tensor> parts;
   for (int64_t start = 0; start < tokens; start += kQueryBlock) {
     const int64_t count = std::min(kQueryBlock, tokens - start);
-    const int64_t first = window > 0 ? std::max<int64_t>(0, start - window + 1) : 0;
-    const int64_t seen = start + count - first;
+    const int64_t position = before + start;
+    const int64_t first = window > 0 ? std::max<int64_t>(0, position - window + 1) : 0;
+    const int64_t seen = position + count - first;
     const Tensor rows = q.narrow(2, start, count).reshape({key_heads, group * count, channels});
     Tensor scores = at::bmm(rows, k.narrow(2, first, seen)).view({key_heads, group, count, seen});
     if (softcap > 0) scores.div_(softcap).tanh_().mul_(softcap);
     const auto integers = at::TensorOptions().dtype(at::kLong).device(queries.device());
-    const Tensor query_position = at::arange(start, start + count, integers).unsqueeze(1);
+    const Tensor query_position = at::arange(position, position + count, integers).unsqueeze(1);
     const Tensor key_position = at::arange(first, first + seen, integers).unsqueeze(0);
     Tensor hidden = key_position > query_position;
     if (window > 0) hidden = hidden.logical_or(key_position <= query_position - window);

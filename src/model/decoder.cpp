@@ -1,5 +1,7 @@
 #include "sagesan/model/decoder.h"
 
+#include <algorithm>
+
 #include "layer.h"
 #include "sagesan/model/parameters.h"
 #include "sagesan/support/error.h"
@@ -26,8 +28,29 @@ Decoder::Decoder(const ModelConfiguration& model, const Checkpoint& checkpoint, 
   for (const RopeConfiguration& rope : model.ropes) ropes_.emplace_back(rope, device);
 }
 
-Tensor Decoder::embed(const TokenBatch& batch) const {
-  const WeightReader reader(model_, checkpoint_, device_);
+Decoder::~Decoder() = default;
+
+void Decoder::keep_weights() {
+  if (kept_ == nullptr) kept_ = std::make_unique<KeptWeights>();
+}
+
+int64_t Decoder::weight_bytes(const ModelConfiguration& model) {
+  int64_t values = 0;
+  for (const auto& [name, parameter] : model_parameters(model)) {
+    if (parameter.kind == ParameterKind::kEmbedding) continue;  // of it only rows are read
+    values += c10::multiply_integers(parameter.shape);
+  }
+  return values * static_cast<int64_t>(sizeof(float));
+}
+
+bool Decoder::outgrows(int64_t before, int64_t after) const {
+  return std::any_of(ropes_.begin(), ropes_.end(), [&](const RotaryEmbedding& rope) {
+    return rope.table(before) != rope.table(after);
+  });
+}
+
+Tensor Decoder::embed(const TokenBatch& batch, const KeyValueCache* cache) const {
+  const WeightReader reader(model_, checkpoint_, device_, kept_.get());
   const auto rows = [&](const std::string& name, const std::vector<int64_t>& ids) {
     const StoredTensor stored = checkpoint_.find(name);
     return reader.to_compute(gather_rows(stored, ids), stored);
@@ -35,12 +58,21 @@ Tensor Decoder::embed(const TokenBatch& batch) const {
   Tensor hidden = rows(embedding_name(model_), batch.ids);
   if (model_.embedding_scale != 1) hidden.mul_(static_cast<float>(model_.embedding_scale));
   if (model_.positions == 0) return hidden;
-  return hidden.add_(rows(model_.names().position_embedding + ".weight", batch.positions()));
+  std::vector<int64_t> positions = batch.positions();
+  if (cache != nullptr) {
+    const std::vector<int64_t> before = cache->before();
+    size_t token = 0;
+    for (size_t text = 0; text < before.size(); ++text) {
+      for (int64_t i = 0; i < batch.lengths[text]; ++i) positions[token++] += before[text];
+    }
+  }
+  return hidden.add_(rows(model_.names().position_embedding + ".weight", positions));
 }
 
 void Decoder::run_layer(int64_t layer, Tensor& hidden, const TokenBatch& batch,
-                        const std::set<Site>& wanted, bool finish, const Observer& observer) {
-  const WeightReader reader(model_, checkpoint_, device_);
+                        const std::set<Site>& wanted, bool finish, const Observer& observer,
+                        KeyValueCache* cache) {
+  const WeightReader reader(model_, checkpoint_, device_, kept_.get());
   const SiteWatch watch(layer, wanted, finish, observer);
   const Attention attention(model_, reader, layer);
   const MlpHalf mlp(model_, reader, layer);
@@ -49,7 +81,7 @@ void Decoder::run_layer(int64_t layer, Tensor& hidden, const TokenBatch& batch,
   std::vector<Tensor> inputs;  // of the experts
   for (const Block& block : blocks) {
     Tensor x = hidden.narrow(0, block.start, block.count);
-    const auto [sum, attention_input] = attention.run(x, block, rope, watch);
+    const auto [sum, attention_input] = attention.run(x, block, rope, watch, cache);
     if (!sum.defined()) continue;
     if (!model_.parallel_residual) x.add_(sum);
     const Tensor input = mlp.input(x, attention_input, block, watch);
@@ -66,7 +98,7 @@ void Decoder::run_layer(int64_t layer, Tensor& hidden, const TokenBatch& batch,
 
 void Decoder::run_final_norm(Tensor& hidden, const TokenBatch& batch, const std::set<Site>& wanted,
                              const Observer& observer) const {
-  const WeightReader reader(model_, checkpoint_, device_);
+  const WeightReader reader(model_, checkpoint_, device_, kept_.get());
   const Norm norm = reader.norm(model_.names().final_norm, 0);
   const SiteWatch watch(model_.layer_count(), wanted, true, observer);
   for (const Block& block : make_blocks(batch)) {
@@ -84,11 +116,9 @@ Tensor Decoder::HeadRows::logits(const Tensor& states) const {
 }
 
 Decoder::HeadRows Decoder::head_rows(int64_t start, int64_t count) const {
-  const WeightReader reader(model_, checkpoint_, device_);
-  const StoredTensor stored =
-      checkpoint_.find(model_.tied_head ? embedding_name(model_) : head_name(model_));
-  HeadRows rows{.weight = reader.to_compute(load_rows(stored, start, count), stored),
-                .softcap = model_.head_softcap};
+  const WeightReader reader(model_, checkpoint_, device_, kept_.get());
+  const std::string name = model_.tied_head ? embedding_name(model_) : head_name(model_);
+  HeadRows rows{.weight = reader.rows(name, start, count), .softcap = model_.head_softcap};
   if (model_.head_bias)
     rows.bias = reader.tensor(model_.names().head + ".bias").narrow(0, start, count);
   return rows;

@@ -1,5 +1,8 @@
 #include "layer.h"
 
+#include <algorithm>
+#include <tuple>
+
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -8,8 +11,11 @@ std::vector<Block> make_blocks(const TokenBatch& batch) {
   constexpr int64_t kBlockTokens = 4096;
   std::vector<Block> result;
   int64_t start = 0;
+  size_t text = 0;
   for (const int64_t length : batch.lengths) {
-    if (result.empty() || result.back().count + length > kBlockTokens) result.push_back({start, 0});
+    if (result.empty() || result.back().count + length > kBlockTokens)
+      result.push_back({.start = start, .count = 0, .first_text = text});
+    ++text;
     result.back().lengths.push_back(length);
     result.back().count += length;
     start += length;
@@ -80,8 +86,40 @@ bool Attention::normalize(const Norm& norm, Tensor& heads, SiteKind kind, const 
   return true;
 }
 
+Tensor Attention::mix(Tensor queries, Tensor keys, const Tensor& values, const Block& block,
+                      RotaryEmbedding* rope, KeyValueCache* cache) const {
+  if (rope != nullptr) {
+    std::vector<int64_t> before(block.lengths.size());
+    if (cache != nullptr) {
+      const std::vector<int64_t> all = cache->before();
+      std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(block.first_text), before.size(),
+                  before.begin());
+    }
+    const auto [cos, sin] = rope->angles(block.lengths, before);
+    queries = RotaryEmbedding::rotate(queries, cos, sin);
+    keys = RotaryEmbedding::rotate(keys, cos, sin);
+  }
+  const LayerConfiguration& layer = model_.layer(layer_);
+  std::vector<Tensor> parts;
+  int64_t start = 0;
+  for (size_t i = 0; i < block.lengths.size(); ++i) {
+    const int64_t length = block.lengths[i];
+    Tensor own_keys = keys.narrow(0, start, length);
+    Tensor own_values = values.narrow(0, start, length);
+    if (cache != nullptr) {
+      std::tie(own_keys, own_values) =
+          cache->append(layer_, block.first_text + i, own_keys, own_values);
+    }
+    parts.push_back(causal_attention(queries.narrow(0, start, length), own_keys, own_values,
+                                     layer.attention_scale, layer.window,
+                                     model_.attention_softcap));
+    start += length;
+  }
+  return parts.size() == 1 ? parts.front() : at::cat(parts, 0);
+}
+
 Attention::Result Attention::run(const Tensor& x, const Block& block, RotaryEmbedding* rope,
-                                 const SiteWatch& watch) const {
+                                 const SiteWatch& watch, KeyValueCache* cache) const {
   Tensor input = x;
   if (norm_.defined()) {
     const Tensor normalized = norm_.normalize(x);
@@ -92,22 +130,7 @@ Attention::Result Attention::run(const Tensor& x, const Block& block, RotaryEmbe
   auto [queries, keys, values] = project(input);
   if (!normalize(query_norm_, queries, SiteKind::kQueryNorm, block, watch)) return {};
   if (!normalize(key_norm_, keys, SiteKind::kKeyNorm, block, watch)) return {};
-  if (rope != nullptr) {
-    const auto [cos, sin] = rope->angles(block.lengths);
-    queries = RotaryEmbedding::rotate(queries, cos, sin);
-    keys = RotaryEmbedding::rotate(keys, cos, sin);
-  }
-  const LayerConfiguration& layer = model_.layer(layer_);
-  std::vector<Tensor> parts;
-  int64_t start = 0;
-  for (const int64_t length : block.lengths) {
-    parts.push_back(causal_attention(queries.narrow(0, start, length),
-                                     keys.narrow(0, start, length), values.narrow(0, start, length),
-                                     layer.attention_scale, layer.window,
-                                     model_.attention_softcap));
-    start += length;
-  }
-  const Tensor mixed = parts.size() == 1 ? parts.front() : at::cat(parts, 0);
+  const Tensor mixed = mix(queries, keys, values, block, rope, cache);
   if (!watch(SiteKind::kAttentionOutput, mixed, block.lengths)) return {};
   Tensor sum = output_(mixed);
   if (output_norm_.defined()) {

@@ -11,6 +11,7 @@ namespace sagesan {
 /// Some of the texts, which go through a layer together.
 struct Block {
   int64_t start, count;  ///< rows of the hidden states
+  size_t first_text;     ///< place in the batch
   std::vector<int64_t> lengths;
 };
 
@@ -47,8 +48,8 @@ class Attention {
   struct Result {
     Tensor sum, input;
   };
-  Result run(const Tensor& x, const Block& block, RotaryEmbedding* rope,
-             const SiteWatch& watch) const;
+  Result run(const Tensor& x, const Block& block, RotaryEmbedding* rope, const SiteWatch& watch,
+             KeyValueCache* cache) const;
 
  private:
   /// Queries, keys and values `[tokens, heads, channels]`.
@@ -56,6 +57,10 @@ class Attention {
   /// Norm of the queries or keys.
   bool normalize(const Norm& norm, Tensor& heads, SiteKind kind, const Block& block,
                  const SiteWatch& watch) const;
+  /// Attention of each text of the block, `[tokens, heads * channels]`; queries and keys are not
+  /// rotated yet.
+  Tensor mix(Tensor queries, Tensor keys, const Tensor& values, const Block& block,
+             RotaryEmbedding* rope, KeyValueCache* cache) const;
 
   const ModelConfiguration& model_;
   int64_t layer_;

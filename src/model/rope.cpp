@@ -89,12 +89,15 @@ Tensor RotaryEmbedding::inverse_frequencies(int64_t length) const {
   return {};
 }
 
-std::pair<Tensor, Tensor> RotaryEmbedding::angles(int64_t length) {
-  int64_t key = 0;
-  if (configuration_.type == Type::kDynamic) key = std::max(length, configuration_.max_positions);
+int64_t RotaryEmbedding::table(int64_t length) const {
+  if (configuration_.type == Type::kDynamic) return std::max(length, configuration_.max_positions);
   if (configuration_.type == Type::kLongRope)
-    key = length > configuration_.original_positions ? 1 : 0;
-  auto& [cos, sin] = tables_[key];
+    return length > configuration_.original_positions ? 1 : 0;
+  return 0;
+}
+
+std::pair<Tensor, Tensor> RotaryEmbedding::angles(int64_t length) {
+  auto& [cos, sin] = tables_[table(length)];
   if (!cos.defined() || cos.size(0) < length) {
     const Tensor angle = at::outer(at::arange(length, at::kFloat), inverse_frequencies(length));
     cos = (at::cos(angle) * configuration_.attention_factor).to(device_);
@@ -104,12 +107,17 @@ std::pair<Tensor, Tensor> RotaryEmbedding::angles(int64_t length) {
 }
 
 std::pair<Tensor, Tensor> RotaryEmbedding::angles(const std::vector<int64_t>& lengths) {
+  return angles(lengths, std::vector<int64_t>(lengths.size()));
+}
+
+std::pair<Tensor, Tensor> RotaryEmbedding::angles(const std::vector<int64_t>& lengths,
+                                                  const std::vector<int64_t>& before) {
   std::vector<Tensor> cos;
   std::vector<Tensor> sin;
-  for (const int64_t length : lengths) {
-    const auto [c, s] = angles(length);
-    cos.push_back(c);
-    sin.push_back(s);
+  for (size_t i = 0; i < lengths.size(); ++i) {
+    const auto [c, s] = angles(before[i] + lengths[i]);
+    cos.push_back(c.narrow(0, before[i], lengths[i]));
+    sin.push_back(s.narrow(0, before[i], lengths[i]));
   }
   return {at::cat(cos, 0), at::cat(sin, 0)};
 }

@@ -1,5 +1,7 @@
 #include "weights.h"
 
+#include <fmt/format.h>
+
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -24,17 +26,34 @@ Tensor WeightReader::to_compute(const Tensor& values, const StoredTensor& stored
   return result;
 }
 
+Tensor WeightReader::kept(const std::string& key, const std::function<Tensor()>& read) const {
+  if (kept_ == nullptr) return read();
+  Tensor& tensor = kept_->tensors[key];
+  if (!tensor.defined()) tensor = read();
+  return tensor;
+}
+
 Tensor WeightReader::tensor(const std::string& name) const {
-  const StoredTensor stored = checkpoint_.find(name);
-  SAGESAN_ASSERT(stored);
-  return to_compute(load(stored), stored);
+  return kept(name, [&] {
+    const StoredTensor stored = checkpoint_.find(name);
+    SAGESAN_ASSERT(stored);
+    return to_compute(load(stored), stored);
+  });
+}
+
+Tensor WeightReader::rows(const std::string& name, int64_t start, int64_t count) const {
+  return kept(fmt::format("{}[{}:{}]", name, start, start + count), [&] {
+    const StoredTensor stored = checkpoint_.find(name);
+    SAGESAN_ASSERT(stored);
+    return to_compute(load_rows(stored, start, count), stored);
+  });
 }
 
 Linear WeightReader::slice(const std::string& name, int64_t index) const {
   const StoredTensor stored = checkpoint_.find(name);
   SAGESAN_ASSERT(stored && stored.info->shape.size() == 3);
-  const int64_t rows = stored.info->shape[1];
-  return {to_compute(load_rows(stored, index * rows, rows), stored), Tensor()};
+  const int64_t count = stored.info->shape[1];
+  return {rows(name, index * count, count), Tensor()};
 }
 
 Linear WeightReader::linear(const std::string& pattern, int64_t layer, bool bias,

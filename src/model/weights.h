@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <map>
 #include <string>
 
 #include "sagesan/checkpoint/checkpoint.h"
@@ -32,17 +34,26 @@ struct Norm {
   Tensor scale(const Tensor& normalized) const;
 };
 
+/// Weights that stay in memory, by what was read.
+struct KeptWeights {
+  std::map<std::string, Tensor> tensors;
+};
+
 /// Reads a model's weights for the computation, in float32 on the device. Everything throws
 /// `InputError` where a value is not finite.
 class WeightReader {
  public:
-  /// Both must outlive this.
-  WeightReader(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device)
-      : model_(model), checkpoint_(checkpoint), device_(device) {}
+  /// All must outlive this. What is in `kept` is not read again, what is read is kept there, unless
+  /// that is null.
+  WeightReader(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device,
+               KeptWeights* kept)
+      : model_(model), checkpoint_(checkpoint), device_(device), kept_(kept) {}
 
   Tensor to_compute(const Tensor& values, const StoredTensor& stored) const;
   /// A whole tensor.
   Tensor tensor(const std::string& name) const;
+  /// Rows [start, start + count) of a matrix.
+  Tensor rows(const std::string& name, int64_t start, int64_t count) const;
   /// Matrix `index` of a tensor `[matrices, out, in]`.
   Linear slice(const std::string& name, int64_t index) const;
   /// Module `pattern` of a layer; undefined where `pattern` is empty.
@@ -50,9 +61,12 @@ class WeightReader {
   Norm norm(const std::string& pattern, int64_t layer) const;
 
  private:
+  Tensor kept(const std::string& key, const std::function<Tensor()>& read) const;
+
   const ModelConfiguration& model_;
   const Checkpoint& checkpoint_;
   at::Device device_;
+  KeptWeights* kept_;
 };
 
 /// The model's activation function.

@@ -56,6 +56,41 @@ size_t find_invalid_utf8(std::string_view text) {
   return std::string_view::npos;
 }
 
+namespace {
+
+/// How many bytes at the start of `bytes`, which is no valid character, could begin one.
+size_t broken_length(std::string_view bytes) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(bytes[i]); };
+  const unsigned char lead = byte(0);
+  if (lead < 0xC2 || lead > 0xF4) return 1;
+  const size_t whole = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  // The second byte's bounds keep out overlong forms, surrogates and what is past U+10FFFF.
+  const unsigned char least = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+  const unsigned char most = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+  if (bytes.size() < 2 || byte(1) < least || byte(1) > most) return 1;
+  size_t length = 2;
+  while (length < whole && length < bytes.size() && (byte(length) & 0xC0) == 0x80) ++length;
+  return length;
+}
+
+}  // namespace
+
+std::string replace_invalid_utf8(std::string_view bytes) {
+  std::string text;
+  for (size_t position = 0; position < bytes.size();) {
+    const Utf8Character character = decode_utf8(bytes, position);
+    const size_t length =
+        character.valid ? character.length : broken_length(bytes.substr(position));
+    if (character.valid) {
+      text += bytes.substr(position, length);
+    } else {
+      append_utf8(text, 0xFFFD);
+    }
+    position += length;
+  }
+  return text;
+}
+
 bool is_unsafe_on_terminal(char32_t c) {
   return c < 0x20 || (c >= 0x7F && c <= 0x9F) || (c >= 0x200B && c <= 0x200F) ||
          (c >= 0x2028 && c <= 0x202E) || (c >= 0x2060 && c <= 0x206F) || c == 0x061C || c == 0xFEFF;

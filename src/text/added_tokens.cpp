@@ -56,7 +56,7 @@ AddedTokens::AddedTokens(const Json* list, const Model& model, const Normalizer&
     }
     largest_id_ = std::max(largest_id_, id);
     const bool special = object.boolean_or("special", false);
-    tokens_.push_back({id, object.boolean_or("single_word", false),
+    tokens_.push_back({id, content, special, object.boolean_or("single_word", false),
                        object.boolean_or("lstrip", false), object.boolean_or("rstrip", false)});
     order.emplace_back(object.boolean_or("normalized", !special), content);
   }
@@ -73,6 +73,7 @@ AddedTokens::AddedTokens(const Json* list, const Model& model, const Normalizer&
         throw InputError(fmt::format("{}[{}]", where, i), "nothing is left of it once normalized");
       }
       normalized.emplace(content, index);
+      tokens_[i].content = content;
     }
   }
   raw_ = ByteTrie(std::move(raw));

@@ -1,6 +1,8 @@
 #include "sagesan/text/byte_level.h"
 
 #include <array>
+#include <functional>
+#include <map>
 
 #include "sagesan/support/utf8.h"
 
@@ -23,6 +25,25 @@ std::array<std::string, 256> make_letters() {
 void append_byte_letters(std::string& letters, std::string_view bytes) {
   static const std::array<std::string, 256> table = make_letters();
   for (const char byte : bytes) letters += table[static_cast<unsigned char>(byte)];
+}
+
+bool append_letter_bytes(std::string& bytes, std::string_view letters) {
+  static const std::map<std::string, char, std::less<>> table = [] {
+    std::map<std::string, char, std::less<>> result;
+    int byte = 0;
+    for (const std::string& letter : make_letters()) result[letter] = static_cast<char>(byte++);
+    return result;
+  }();
+  std::string found;
+  for (size_t position = 0; position < letters.size();) {
+    const size_t length = decode_utf8(letters, position).length;
+    const auto letter = table.find(letters.substr(position, length));
+    if (letter == table.end()) return false;
+    found += letter->second;
+    position += length;
+  }
+  bytes += found;
+  return true;
 }
 
 }  // namespace sagesan::tokenization

@@ -43,7 +43,8 @@ class Reader {
     return {.model = std::move(model_),
             .normalizer = normalizer(),
             .post_processor = std::move(post_processor),
-            .added_tokens = std::make_shared<const Json>(std::move(list))};
+            .added_tokens = std::make_shared<const Json>(std::move(list)),
+            .decoder = std::make_shared<Json>(decoder())};
   }
 
  private:
@@ -68,7 +69,7 @@ class Reader {
 
   void add(int64_t id, const std::string& content, const Json& flags) {
     Json token = {{"id", id}, {"content", content}, {"normalized", false}};
-    for (const char* flag : {"lstrip", "rstrip", "single_word"}) {
+    for (const char* flag : {"lstrip", "rstrip", "single_word", "special"}) {
       if (flags.contains(flag)) token[flag] = flags[flag];
     }
     ids_.emplace(content, id);
@@ -114,11 +115,15 @@ class Reader {
   /// The id of a special token, which from here on is cut out of texts.
   int64_t id_of(const Json& token, const std::string& place) {
     const std::string content = token_content(token, place);
-    if (const auto found = ids_.find(content); found != ids_.end()) return found->second;
-    const auto id = model_->find(content);
-    if (!id) throw InputError(place, fmt::format("the token {} has no id", quote(content)));
-    add(*id, content, token.is_object() ? token : Json::object());
-    return *id;
+    const auto found = ids_.find(content);
+    if (found == ids_.end()) {
+      const auto id = model_->find(content);
+      if (!id) throw InputError(place, fmt::format("the token {} has no id", quote(content)));
+      add(*id, content, token.is_object() ? token : Json::object());
+    }
+    const int64_t id = ids_.at(content);
+    tokens_.at(id)["special"] = true;
+    return id;
   }
 
   Normalizer normalizer() const {
@@ -128,6 +133,17 @@ class Reader {
       for (const char byte : text) byte == ' ' ? result += kMark : result += byte;
       text = std::move(result);
     };
+  }
+
+  /// What the published conversions of such a file to tokenizer.json have.
+  Json decoder() const {
+    const int start = pieces_.add_dummy_prefix ? 1 : 0;
+    return {{"type", "Sequence"},
+            {"decoders",
+             {{{"type", "Replace"}, {"pattern", {{"String", kMark}}}, {"content", " "}},
+              {{"type", "ByteFallback"}},
+              {{"type", "Fuse"}},
+              {{"type", "Strip"}, {"content", " "}, {"start", start}, {"stop", 0}}}}};
   }
 
   std::filesystem::path directory_;

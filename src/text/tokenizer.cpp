@@ -12,6 +12,7 @@
 #include "sagesan/support/utf8.h"
 #include "sagesan/text/added_tokens.h"
 #include "sagesan/text/component.h"
+#include "sagesan/text/detokenizer.h"
 #include "sagesan/text/model.h"
 #include "sagesan/text/normalizer.h"
 #include "sagesan/text/post_processor.h"
@@ -44,7 +45,9 @@ struct Tokenizer::State {
             read_pre_tokenizer(file.find("pre_tokenizer"), path + ": pre_tokenizer",
                                keeps_places(file.find("normalizer"), path + ": normalizer"))),
         post_processor(read_post_processor(file.find("post_processor"), path + ": post_processor")),
-        added_tokens(file.find("added_tokens"), *model, normalizer, path + ": added_tokens") {
+        added_tokens(file.find("added_tokens"), *model, normalizer, path + ": added_tokens"),
+        decoder_where(path + ": decoder") {
+    if (const Json* found = file.find("decoder")) decoder = *found;
     check(path);
   }
 
@@ -53,7 +56,9 @@ struct Tokenizer::State {
         normalizer(std::move(parts.normalizer)),
         pre_tokenizer(read_pre_tokenizer(nullptr, path)),
         post_processor(std::move(parts.post_processor)),
-        added_tokens(parts.added_tokens.get(), *model, normalizer, path + ": added tokens") {
+        added_tokens(parts.added_tokens.get(), *model, normalizer, path + ": added tokens"),
+        decoder(std::move(*parts.decoder)),
+        decoder_where(path + ": decoder") {
     check(path);
   }
 
@@ -76,6 +81,8 @@ struct Tokenizer::State {
   PreTokenizer pre_tokenizer;
   PostProcessor post_processor;
   AddedTokens added_tokens;
+  Json decoder;  // null: none
+  std::string decoder_where;
   int64_t size = 0;
 };
 
@@ -141,6 +148,20 @@ std::vector<int64_t> Tokenizer::encode_plain(std::string_view text) const {
   std::vector<int64_t> ids;
   state_->encode(text, ids);
   return ids;
+}
+
+Detokenizer Tokenizer::detokenizer() const {
+  const Json* decoder = state_->decoder.is_null() ? nullptr : &state_->decoder;
+  TextDecoder decode = read_text_decoder(decoder, state_->decoder_where);
+  std::vector<Detokenizer::Token> tokens(static_cast<size_t>(state_->size));
+  state_->model->visit_tokens([&](std::string_view text, int64_t id) {
+    tokens[static_cast<size_t>(id)] = {.text = std::string(text), .exists = true};
+  });
+  for (const AddedTokens::Token& token : state_->added_tokens.tokens()) {
+    tokens[static_cast<size_t>(token.id)] = {
+        .text = token.content, .exists = true, .special = token.special};
+  }
+  return {std::move(tokens), std::move(decode)};
 }
 
 int64_t Tokenizer::size() const { return state_->size; }

@@ -8,6 +8,7 @@
 #include "helpers/files.h"
 #include "helpers/tiny_model.h"
 #include "sagesan/activations/runner.h"
+#include "sagesan/evaluate/generation.h"
 #include "sagesan/jobs/device.h"
 #include "sagesan/jobs/sanitize.h"
 #include "sagesan/model/decoder.h"
@@ -59,6 +60,17 @@ class Cuda : public ::testing::Test {
   TokenBatch batch_;
   testing::TemporaryDirectory root_;
 };
+
+TEST_F(Cuda, GeneratesTheSame) {
+  const Checkpoint checkpoint = Checkpoint::open(root_ / "base");
+  ModelConfiguration model = read_configuration(root_ / "base");
+  match_parameters(model, checkpoint);
+  const auto run = [&](at::Device device) {
+    return generate(model, checkpoint, {{1, 2, 3}, {9}}, {.repetition_penalty = 1.2},
+                    {.max_new_tokens = 20}, device, nullptr);
+  };
+  EXPECT_EQ(run(cuda_), run(at::kCPU));
+}
 
 TEST_F(Cuda, ForwardAgrees) {
   const Checkpoint checkpoint = Checkpoint::open(root_ / "base");

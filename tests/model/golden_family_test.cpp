@@ -115,6 +115,50 @@ TEST_P(GoldenFamily, HasTheLogitsOfTransformers) {
   EXPECT_LT(difference.max().item<double>(), 1e-4 * all.std().item<double>());
 }
 
+// Texts that go on token by token, and end one after another, against a pass over each prefix.
+TEST_P(GoldenFamily, ContinuesTextsFromItsCache) {
+  const auto texts = GetParam().data.at("texts").get<std::vector<std::vector<int64_t>>>();
+  Decoder decoder(model_, *checkpoint_, at::kCPU);
+  const auto last_logits = [&](const TokenBatch& batch, KeyValueCache* cache) {
+    Tensor hidden = decoder.embed(batch, cache);
+    for (int64_t layer = 0; layer < model_.layer_count(); ++layer)
+      decoder.run_layer(layer, hidden, batch, {}, true, {}, cache);
+    decoder.run_final_norm(hidden, batch, {}, {});
+    std::vector<int64_t> rows;
+    for (const int64_t length : batch.lengths)
+      rows.push_back((rows.empty() ? -1 : rows.back()) + length);
+    return decoder.head_rows(0, model_.vocabulary)
+        .logits(hidden.index_select(0, at::tensor(rows, at::kLong)));
+  };
+  std::vector<int64_t> capacities;
+  for (const auto& text : texts) capacities.push_back(static_cast<int64_t>(text.size()));
+  KeyValueCache cache(model_, capacities, at::kCPU);
+  int64_t restarts = 0;
+  for (int64_t length = 4; length <= capacities.back(); ++length) {
+    if (length == 6) decoder.keep_weights();
+    TokenBatch step, whole;
+    std::vector<size_t> chosen;
+    for (size_t i = 0; i < texts.size(); ++i) {
+      const int64_t end = std::min(length, capacities[i]);
+      if (end < length && length > 4) continue;
+      const bool anew = length == 4 || decoder.outgrows(end - 1, end);
+      restarts += anew && length > 4 ? 1 : 0;
+      if (anew) cache.forget(i);
+      chosen.push_back(i);
+      step.add({texts[i].begin() + (anew ? 0 : end - 1), texts[i].begin() + end});
+      whole.add({texts[i].begin(), texts[i].begin() + end});
+    }
+    cache.choose(chosen);
+    const Tensor expected = last_logits(whole, nullptr);
+    const Tensor found = last_logits(step, &cache);
+    cache.advance(step.lengths);
+    EXPECT_LT((found - expected).abs().max().item<double>(), 1e-5 * expected.std().item<double>())
+        << length;
+  }
+  const std::string name = GetParam().data.at("name");
+  EXPECT_EQ(restarts > 0, name == "llama_dynamic" || name == "phi3_longrope");
+}
+
 TEST_P(GoldenFamily, HasTheMomentsOfTransformers) {
   ObservationPlan plan;
   for (const auto& [site, channels] : model_sites(model_)) {

@@ -3,6 +3,7 @@ logits, and its statistics against SciPy, scikit-learn, NLTK and rouge-score.
 """
 import json
 import random
+import re
 import string
 import subprocess
 
@@ -148,6 +149,87 @@ def test_one_model_is_itself_among_several(bench):
     several = json.loads(run("--model", directory / "base", "--model", f"second={directory / 'unlearned'}", *data))
     assert several["models"]["second"] == alone
     assert several["models"].keys() == {"base", "second"}
+
+
+def loaded(bench, name):
+    _, _, config, weights, _ = bench
+    model = make_model(config)
+    model.load_state_dict(weights[name])
+    return model.eval()
+
+
+def test_forget_quality_and_privleak_against_a_reference(bench, tmp_path):
+    directory = bench[0]
+    data = ["--data", f"forget={directory / 'forget.json'}", "--data", f"other={directory / 'retain.json'}", "--data",
+            f"holdout={directory / 'holdout.json'}", "--forget", "forget", "--holdout", "holdout", "--json"]
+    run("--model", directory / "sanitized", *data, tmp_path / "own.json")
+    own = json.loads((tmp_path / "own.json").read_text())
+    ratios = by_index(own["data"]["forget"]["truth_ratio"])
+    auc = own["mia_min_k"]["agg_value"]
+    assert auc not in (0, 0.5, 1)
+    theirs = {"forget_truth_ratio": own["data"]["forget"]["truth_ratio"], "mia_min_k": own["mia_min_k"]}
+    (tmp_path / "theirs.json").write_text(json.dumps(theirs))
+    (tmp_path / "no_auc.json").write_text(json.dumps({"forget_Truth_Ratio": theirs["forget_truth_ratio"]}))
+    (tmp_path / "no_ratios.json").write_text(json.dumps({"mia_min_k": theirs["mia_min_k"]}))
+    words = ["--model", directory / "base", "--model", directory / "unlearned", *data, "-"]
+    for name, reference_auc in (("own", auc), ("theirs", auc), ("no_auc", 0.5), ("no_ratios", auc), (None, 0.5)):
+        said = run(*words, *(["--reference", tmp_path / f"{name}.json"] if name else []))
+        for model in json.loads(said)["models"].values():
+            score, reference = 1 - model["mia_min_k"]["agg_value"], 1 - reference_auc
+            assert model["privleak"]["agg_value"] == pytest.approx((score - reference) / (reference + 1e-10) * 100,
+                                                                   abs=1e-9)
+            if name in ("own", "theirs", "no_auc"):
+                expected = stats.ks_2samp(by_index(model["data"]["forget"]["truth_ratio"]), ratios).pvalue
+                assert model["forget_quality"]["agg_value"] == pytest.approx(expected, rel=1e-9)
+            else:
+                assert "forget_quality" not in model
+
+
+def generated(model, tokenizer, question):
+    ids = tokenizer.encode(f"Question: {question}\nAnswer:").ids
+    with torch.no_grad():
+        output = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+                                do_sample=False, max_new_tokens=16, eos_token_id=2, pad_token_id=0)
+    return tokenizer.decode(output[0, len(ids):].tolist()).split("<eos>")[0]
+
+
+def test_model_utility(bench, tmp_path):
+    directory, tokenizer, _, _, _ = bench
+    generator = random.Random(9)
+    model = loaded(bench, "unlearned")
+    sets = {"kept": [], "authors": [], "facts": []}
+    for records in sets.values():
+        for _ in range(8):
+            question = sentence(generator, 4) + "?"
+            # Some words of each answer are those that the model gives, or ROUGE would be 0.
+            said = re.findall("[a-z0-9]+", generated(model, tokenizer, question).lower())
+            answer = " ".join([*said[:2], sentence(generator, generator.randint(1, 3))])
+            records.append({"question": question, "answer": answer,
+                            "perturbed_answer": [sentence(generator, 3) for _ in range(3)]})
+    words = []
+    for name, records in sets.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(records))
+        words += ["--data", f"{name}={tmp_path / name}.json"]
+    scorer = rouge_scorer.RougeScorer(["rougeL"], use_stemmer=True)
+    values = []
+    for name, records in sets.items():
+        probabilities, recalls, ratios = [], [], []
+        for record in records:
+            def own(answer):
+                return scores(model, tokenizer, record["question"], answer)[0]
+            right = np.exp(own(record["answer"]).mean())
+            wrong = sum(np.exp(own(answer).mean()) for answer in record["perturbed_answer"])
+            probabilities.append(right if name == "kept" else right / (right + wrong + 1e-10))
+            recalls.append(scorer.score(record["answer"], generated(model, tokenizer, record["question"]))["rougeL"].recall)
+            ratios.append(max(0, 1 - truth_ratio(record, own)))
+        values += [np.mean(probabilities), np.mean(recalls), np.mean(ratios)]
+    assert min(values) > 0, values
+    said = json.loads(run("--model", directory / "unlearned", *words, "--retain", "kept", "--real-authors", "authors",
+                          "--world-facts", "facts", "--generate", "--max-new-tokens", 16, "--json", "-"))
+    found = [said["data"]["kept"]["probability"]["agg_value"], *(
+        said["data"][name]["probability_w_options"]["agg_value"] for name in ("authors", "facts"))]
+    assert found == pytest.approx(values[::3], abs=1e-6)
+    assert said["model_utility"]["agg_value"] == pytest.approx(stats.hmean(values), abs=1e-6)
 
 
 def statistics(cases):

@@ -22,6 +22,17 @@ TEST(Utf8, EveryScalarValueSurvivesTheWayThereAndBack) {
   }
 }
 
+TEST(Utf8, WhatIsInvalidIsReplacedOnceForEachStartOfACharacter) {
+  const std::string mark = "\xEF\xBF\xBD";
+  EXPECT_EQ(replace_invalid_utf8("a\xC3\xA9"), "a\xC3\xA9");
+  EXPECT_EQ(replace_invalid_utf8("\xE2\x82"), mark);                    // cut short
+  EXPECT_EQ(replace_invalid_utf8("\xF0\x9F\x92z"), mark + "z");         // likewise
+  EXPECT_EQ(replace_invalid_utf8("\x80\xBF"), mark + mark);             // begin nothing
+  EXPECT_EQ(replace_invalid_utf8("\xE0\x80"), mark + mark);             // overlong
+  EXPECT_EQ(replace_invalid_utf8("\xED\xA0\x80"), mark + mark + mark);  // a surrogate
+  EXPECT_EQ(replace_invalid_utf8("\xF5\x80"), mark + mark);             // past U+10FFFF
+}
+
 TEST(Utf8, MalformedSequencesAreInvalidAndOneByteLong) {
   const std::vector<std::string> malformed = {
       "\x80",              // continuation without a lead

@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "sagesan/evaluate/generated_answer.h"
 #include "sagesan/evaluate/text_score.h"
 
 namespace sagesan {
@@ -13,6 +14,7 @@ struct RecordScore {
   TextScore answer;
   std::optional<TextScore> paraphrased;
   std::vector<TextScore> perturbed;
+  std::optional<GeneratedAnswer> generated;  ///< behind the record's prompt, where that was asked
 
   /// How much likelier a wrong answer is than the right one, in other words where there are such
   /// (memorization.py `truth_ratio`): the geometric mean of the wrong answers' probabilities by the
@@ -34,6 +36,10 @@ std::optional<Figure> extraction_strength(const std::vector<RecordScore>& record
 /// Over forget data mean(min(r, 1 / r)): best where wrong and right answers are equally likely;
 /// over other data mean(max(0, 1 - r)) (`closer_to_1_better`, `true_better`).
 std::optional<Figure> truth_ratio(const std::vector<RecordScore>& records, bool forget);
+
+/// A share that a generated answer has in common with the expected one; nothing without any.
+std::optional<Figure> rouge(const std::vector<RecordScore>& records,
+                            double GeneratedAnswer::*share);
 
 /// Scores of Min-K% (`TextScore::min_k`), a record without inner tokens counting 0 as there.
 Figure min_k(const std::vector<RecordScore>& records, double k);

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <set>
 #include <vector>
 
 #include "sagesan/checkpoint/checkpoint.h"
 #include "sagesan/model/configuration.h"
+#include "sagesan/model/key_value_cache.h"
 #include "sagesan/model/parameters.h"
 #include "sagesan/model/rope.h"
 #include "sagesan/model/sites.h"
@@ -38,21 +40,39 @@ struct Observation {
 };
 using Observer = std::function<void(const Observation&)>;
 
-/// A decoder that holds one layer at a time. Everything is computed in float32 from the
-/// checkpoint's weights; the hidden states of all tokens stay in memory, `[tokens, hidden]`.
+struct KeptWeights;
+
+/// A decoder that holds one layer at a time, unless it is told to keep what it reads. Everything is
+/// computed in float32 from the checkpoint's weights; the hidden states of all tokens stay in
+/// memory, `[tokens, hidden]`.
+///
+/// Where a `KeyValueCache` is given, the texts of the batch go on with the texts chosen there, and
+/// the layers add their keys and values to it: the same results as of a pass over the whole texts,
+/// unless `outgrows` says otherwise.
 class Decoder {
  public:
   /// `checkpoint` must outlive this and have passed `match_parameters` with `model`.
   Decoder(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device);
+  ~Decoder();
+
+  /// From now on layers and head stay in memory once they are read.
+  void keep_weights();
+  /// What they take, in bytes.
+  static int64_t weight_bytes(const ModelConfiguration& model);
+
+  /// Whether a text's first `before` tokens would be other ones within `after` tokens, by a RoPE
+  /// that depends on the length: then the text must be run from its start.
+  bool outgrows(int64_t before, int64_t after) const;
 
   /// Hidden states before layer 0, `[tokens, hidden]`. Ids must lie in the vocabulary, and no text
   /// may be longer than a learned position embedding.
-  Tensor embed(const TokenBatch& batch) const;
+  Tensor embed(const TokenBatch& batch, const KeyValueCache* cache = nullptr) const;
 
   /// Runs layer `layer` on `hidden` in place. Only sites in `wanted` are observed; after the last
   /// wanted one the rest is computed only if `finish`, otherwise `hidden` is left half-way.
   void run_layer(int64_t layer, Tensor& hidden, const TokenBatch& batch,
-                 const std::set<Site>& wanted, bool finish, const Observer& observer);
+                 const std::set<Site>& wanted, bool finish, const Observer& observer,
+                 KeyValueCache* cache = nullptr);
 
   /// Final norm of `hidden`, in place; observes the final norm's and the head's inputs if wanted.
   void run_final_norm(Tensor& hidden, const TokenBatch& batch, const std::set<Site>& wanted,
@@ -74,12 +94,14 @@ class Decoder {
   const Checkpoint& checkpoint_;
   at::Device device_;
   std::vector<RotaryEmbedding> ropes_;
+  std::unique_ptr<KeptWeights> kept_;  // null: nothing is kept
 };
 
 /// Causal attention of one text. `queries` `[tokens, heads, channels]`, `keys` and `values`
-/// `[tokens, key-value heads, channels]`; heads come in groups of heads / key-value heads. A query
-/// sees the last `window` tokens, itself included (0: all); scores go through
-/// softcap * tanh(score / softcap) unless `softcap` is 0. Returns `[tokens, heads * channels]`.
+/// `[all, key-value heads, channels]`, all >= tokens: the queries are the last tokens'. Heads come
+/// in groups of heads / key-value heads. A query sees the last `window` tokens, itself included
+/// (0: all); scores go through softcap * tanh(score / softcap) unless `softcap` is 0. Returns
+/// `[tokens, heads * channels]`.
 /// Queries go in blocks, so memory grows with the text's length and not with its square.
 Tensor causal_attention(const Tensor& queries, const Tensor& keys, const Tensor& values,
                         double scale, int64_t window, double softcap = 0);

@@ -21,6 +21,11 @@ class RotaryEmbedding {
   std::pair<Tensor, Tensor> angles(int64_t length);
   /// Those of several texts, one after another.
   std::pair<Tensor, Tensor> angles(const std::vector<int64_t>& lengths);
+  /// Of each of several texts the last `lengths[i]` positions, behind `before[i]` others.
+  std::pair<Tensor, Tensor> angles(const std::vector<int64_t>& lengths,
+                                   const std::vector<int64_t>& before);
+  /// What the angles of a text of `length` tokens hang on: equal numbers, equal angles.
+  int64_t table(int64_t length) const;
 
   /// Turns the first `dimension` channels of `x` `[tokens, heads, head dimension]` by cos and sin
   /// `[tokens, dimension / 2]`: channel i is paired with channel i + dimension / 2.
@@ -31,8 +36,7 @@ class RotaryEmbedding {
 
   RopeConfiguration configuration_;
   at::Device device_;
-  std::map<int64_t, std::pair<Tensor, Tensor>>
-      tables_;  ///< key: length, or 0 where it does not matter
+  std::map<int64_t, std::pair<Tensor, Tensor>> tables_;  ///< by `table`
 };
 
 }  // namespace sagesan

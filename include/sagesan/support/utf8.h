@@ -23,6 +23,10 @@ void append_utf8(std::string& text, char32_t code_point);
 /// Byte offset of the first invalid byte, or npos.
 size_t find_invalid_utf8(std::string_view text);
 
+/// `bytes` with U+FFFD in place of what is no UTF-8: one for each longest start of a character, as
+/// Unicode recommends (chapter 3.9) and Rust's `String::from_utf8_lossy` does.
+std::string replace_invalid_utf8(std::string_view bytes);
+
 /// Control characters, and the marks that reorder or hide text.
 bool is_unsafe_on_terminal(char32_t code_point);
 

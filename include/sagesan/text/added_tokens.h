@@ -37,14 +37,17 @@ class AddedTokens {
   /// Largest id of an added token, -1 where there is none.
   int64_t largest_id() const { return largest_id_; }
 
- private:
   struct Token {
     int64_t id;
+    std::string content;  ///< normalized, where the token is looked for in normalized text
+    bool special;         ///< left out of a text that ids are turned into
     bool single_word;
     bool lstrip;
     bool rstrip;
   };
+  const std::vector<Token>& tokens() const { return tokens_; }
 
+ private:
   void split(const ByteTrie& trie, std::string_view text, std::vector<Segment>& segments) const;
 
   std::vector<Token> tokens_;

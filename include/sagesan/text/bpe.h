@@ -34,6 +34,10 @@ class Bpe final : public Model {
   std::optional<int32_t> find(std::string_view token) const override;
   size_t vocabulary_size() const override { return vocabulary_.size(); }
   int64_t largest_id() const override { return largest_id_; }
+  void visit_tokens(
+      const std::function<void(std::string_view token, int64_t id)>& visit) const override {
+    for (const auto& [token, id] : vocabulary_) visit(token, id);
+  }
 
  private:
   void read_vocabulary(const Json& vocabulary, const std::string& where);

@@ -26,6 +26,9 @@ class Model {
   virtual std::optional<int32_t> find(std::string_view token) const = 0;
   virtual size_t vocabulary_size() const = 0;
   virtual int64_t largest_id() const = 0;
+  /// Calls `visit` for every token of the vocabulary.
+  virtual void visit_tokens(
+      const std::function<void(std::string_view token, int64_t id)>& visit) const = 0;
 };
 
 /// The "model" of tokenizer.json: BPE (also where an older file leaves the type out) or Unigram.

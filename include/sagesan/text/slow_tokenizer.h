@@ -17,6 +17,7 @@ struct SlowTokenizer {
   Normalizer normalizer;
   PostProcessor post_processor;
   std::shared_ptr<const Json> added_tokens;  ///< as the block of tokenizer.json
+  std::shared_ptr<Json> decoder;             ///< likewise
 };
 
 /// Reads `tokenizer.model`, and where they exist `tokenizer_config.json`, `special_tokens_map.json`

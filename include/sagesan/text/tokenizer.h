@@ -9,13 +9,15 @@
 
 namespace sagesan {
 
+class Detokenizer;
+
 /// A tokenizer as a Hugging Face `tokenizer.json` describes it, run as written: added tokens,
 /// normalizer, pre-tokenizer, BPE or Unigram model, post-processor. A component that is not known
 /// here is refused by name when the file is loaded, never skipped.
 ///
 /// Two blocks of the file are ignored on purpose, as `transformers` ignores them in a plain call:
 /// `truncation` (texts are cut by --max-length alone) and `padding` (texts are run unpadded). The
-/// `decoder` plays no part in encoding.
+/// `decoder` plays no part in encoding: it is read where a detokenizer is asked for.
 ///
 /// Copies share one immutable state; `encode` may run on several threads at once.
 class Tokenizer {
@@ -32,6 +34,10 @@ class Tokenizer {
   std::vector<int64_t> encode(std::string_view text) const;
   /// The same without the post-processor's tokens.
   std::vector<int64_t> encode_plain(std::string_view text) const;
+
+  /// What turns ids back into text by the file's `decoder`. Throws `InputError` where that is not
+  /// supported.
+  Detokenizer detokenizer() const;
 
   /// Largest id plus 1, over the vocabulary and the added tokens.
   int64_t size() const;

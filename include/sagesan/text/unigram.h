@@ -27,6 +27,10 @@ class Unigram final : public Model {
   std::optional<int32_t> find(std::string_view token) const override;
   size_t vocabulary_size() const override { return scores_.size(); }
   int64_t largest_id() const override { return static_cast<int64_t>(scores_.size()) - 1; }
+  void visit_tokens(
+      const std::function<void(std::string_view token, int64_t id)>& visit) const override {
+    for (const auto& [token, id] : vocabulary_) visit(token, id);
+  }
 
  private:
   void read_vocabulary(const Json& vocabulary, const std::string& where);
