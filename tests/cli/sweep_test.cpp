@@ -212,5 +212,105 @@ TEST_F(ForgetAwareCommand, RefusesWhatItDoesNotHave) {
   refuse(sanitize({"--forget", root_ / "missing.jsonl"}), 3, {"missing.jsonl"});
 }
 
+class Auto : public Sweep {
+ protected:
+  json search() {
+    succeed(sanitize({"--auto", "--forget", forget(), "--overwrite", "-q"}));
+    return json::parse(read_file(out() / "sagesan_report.json"));
+  }
+};
+
+TEST_F(Auto, TakesTheBestStepOfItsPath) {
+  const json report = search();
+  const json& path = report["search"];
+  EXPECT_EQ(path["keep_forgetting"], 0.95);
+  EXPECT_EQ(path["steps"][0]["candidate"], "base");
+  EXPECT_EQ(path["steps"][1]["candidate"], "unlearned");
+  const json* best = nullptr;
+  std::set<std::string> names;
+  for (const json& step : path["steps"]) {
+    EXPECT_TRUE(names.insert(step["candidate"]).second) << step["candidate"];
+    if (step["candidate"] == path["best"]) best = &step;
+  }
+  ASSERT_NE(best, nullptr);
+  EXPECT_GE((*best)["kept_forgetting"], 0.95);
+  for (const json& step : path["steps"]) {
+    if (step["kept_forgetting"] >= 0.95) {
+      EXPECT_LE((*best)["retain_loss"], step["retain_loss"]) << step["candidate"];
+    }
+  }
+  // Two rounds: the second goes beyond the strengths and gains of the first.
+  EXPECT_GT(path["steps"].size(), 25);
+  // What was found is what was done.
+  const std::string name = path["best"];
+  const std::string method = report["options"]["method"];
+  EXPECT_TRUE(name.starts_with(method) || (name == "unlearned" && method == "scale")) << name;
+  EXPECT_EQ(report["options"]["keep_forgetting"], 0.95);
+  EXPECT_EQ(report["inputs"]["forget"][0]["name"], "forget.jsonl");
+}
+
+TEST_F(Auto, FindsTheSameAgain) {
+  const json first = search();
+  const std::string weights = read_file(out() / "model.safetensors");
+  EXPECT_EQ(search(), first);
+  EXPECT_EQ(read_file(out() / "model.safetensors"), weights);
+}
+
+TEST_F(Auto, RefusesWhatItCannotSearchWith) {
+  refuse(sanitize({"--auto"}), 2, {"--auto", "--forget"});
+  refuse(sanitize({"--auto", "--forget", forget(), "--strength", "2"}), 2,
+         {"--auto", "--strength"});
+  refuse(sanitize({"--auto", "--forget", forget(), "--method", "ridge"}), 2, {"--method"});
+  refuse(sanitize({"--keep-forgetting", "0.9"}), 2, {"--keep-forgetting", "--auto"});
+  write_file(root_ / "one.jsonl", testing::tiny_records(1, 10, 64));
+  refuse(sanitize({"--auto", "--forget", root_ / "one.jsonl"}), 3, {"one.jsonl", "2 texts"});
+}
+
+class RoundingCommand : public testing::CliTest {
+ protected:
+  void SetUp() override {
+    TinyModel model;
+    model.dtype = DType::kBF16;
+    make_pair(model);
+  }
+  json run(const Arguments& more) {
+    succeed(sanitize(joined(more, {"--overwrite", "-q"})));
+    return json::parse(read_file(out() / "sagesan_report.json"));
+  }
+};
+
+TEST_F(RoundingCommand, FeedbackLowersTheFloor) {
+  const json nearest = run({"--strength", "10"});
+  const json feedback = run({"--strength", "10", "--rounding", "feedback"});
+  EXPECT_EQ(nearest["options"]["rounding"], "nearest");
+  EXPECT_EQ(feedback["options"]["rounding"], "feedback");
+  const auto floor = [](const json& report) {
+    return report["summary"]["linear_mean_rounding_bias"].get<double>();
+  };
+  EXPECT_GT(floor(nearest), 0);
+  EXPECT_LT(floor(feedback), 0.7 * floor(nearest));
+  EXPECT_LT(feedback["summary"]["linear_mean_bias_after"].get<double>(),
+            nearest["summary"]["linear_mean_bias_after"].get<double>());
+}
+
+TEST_F(RoundingCommand, KeepsTheUnlearnedBitsAtStrengthZero) {
+  run({"--strength", "0", "--rounding", "feedback"});
+  EXPECT_EQ(read_file(out() / "model.safetensors"), read_file(unlearned() / "model.safetensors"));
+}
+
+TEST_F(RoundingCommand, SuggestsAWiderTypeWhereItMatters) {
+  const std::string narrow = succeed(sanitize({"--strength", "1000"}));
+  EXPECT_NE(narrow.find("--dtype f32"), std::string::npos) << narrow;
+  const std::string wide =
+      succeed(sanitize({"--strength", "1000", "--dtype", "f32", "--overwrite"}));
+  EXPECT_EQ(wide.find("--dtype f32"), std::string::npos) << wide;
+}
+
+TEST_F(RoundingCommand, RefusesWhereNothingIsRounded) {
+  refuse(sanitize({"--rounding", "up"}), 2, {"--rounding", "nearest, feedback"});
+  refuse(sanitize({"--method", "rollback", "--rounding", "feedback"}), 2, {"--rounding"});
+  refuse(sanitize({"--out-format", "adapter", "--rounding", "feedback"}), 2, {"--rounding"});
+}
+
 }  // namespace
 }  // namespace sagesan
