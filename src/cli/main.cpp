@@ -48,7 +48,8 @@ int run(int argc, char** argv) {
   add_completion(app, action);
   for (CLI::App* command : app.get_subcommands({})) {
     command->add_flag("-q,--quiet", common.quiet, "errors alone");
-    command->add_flag("-v,--verbose", common.verbose, "say more: sanitize prints a line a tensor");
+    command->add_flag("-v,--verbose", common.verbose,
+                      "say more: sanitize and inspect print a line a tensor");
   }
   add_config(app, common);
   int first = 1;
