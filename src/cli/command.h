@@ -52,6 +52,7 @@ void add_demo(CLI::App& app, Common& common, Action& action);
 void add_inspect(CLI::App& app, Common& common, Action& action);
 void add_evaluate(CLI::App& app, Common& common, Action& action);
 void add_check(CLI::App& app, Common& common, Action& action);
+void add_report(CLI::App& app, Common& common, Action& action);
 void add_tokenize(CLI::App& app, Common& common, Action& action);
 void add_families(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);

@@ -42,6 +42,7 @@ int run(int argc, char** argv) {
   add_inspect(app, common, action);
   add_evaluate(app, common, action);
   add_check(app, common, action);
+  add_report(app, common, action);
   add_tokenize(app, common, action);
   add_families(app, action);
   add_demo(app, common, action);

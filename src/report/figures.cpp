@@ -42,37 +42,45 @@ Better direction(const std::string& figure, bool forget) {
   return Better::kUnknown;
 }
 
-/// Adds the numbers of one object, and the `agg_value` of its members.
-void add_numbers(const JsonObject& object, const Json& members, const std::string& prefix,
-                 bool forget, ReportFigures& result) {
+/// Adds the numbers of one object, and the `agg_value` of its members: those of `of`.
+void add_numbers(const JsonObject& object, const Json& members, const ReportFigure& of, bool forget,
+                 ReportFigures& result) {
+  const auto add = [&](const std::string& key, double value) {
+    ReportFigure figure = of;
+    figure.name += key;
+    figure.key = key;
+    figure.value = value;
+    figure.better = direction(key, forget);
+    result.figures.push_back(std::move(figure));
+  };
   for (const auto& [key, value] : members.items()) {
-    const Better better = direction(key, forget);
     if (value.is_number()) {
-      result.figures.push_back({prefix + key, object.number(key), better, {}});
+      add(key, object.number(key));
     } else if (value.is_object() && value.contains("agg_value")) {
       const JsonObject figure(value, fmt::format("{}: {}", object.where(), quote(key)));
-      if (figure.find("agg_value") != nullptr)
-        result.figures.push_back({prefix + key, figure.number("agg_value"), better, {}});
+      if (figure.find("agg_value") != nullptr) add(key, figure.number("agg_value"));
     }
   }
 }
 
-void add_model(const Json& model, const std::string& where, const std::string& prefix,
+void add_model(const Json& model, const std::string& where, const std::string& name,
                ReportFigures& result) {
+  const std::string prefix = name.empty() ? "" : name + ".";
   const JsonObject object(model, where);
   const Json& data = object.require("data");
   if (!data.is_object()) object.fail("data", "expected an object with a member for each data set");
-  for (const auto& [name, set] : data.items()) {
-    const JsonObject figures(set, fmt::format("{}: data set {}", where, quote(name)));
-    add_numbers(figures, set, fmt::format("{}{}.", prefix, name),
+  for (const auto& [set, scores] : data.items()) {
+    const JsonObject figures(scores, fmt::format("{}: data set {}", where, quote(set)));
+    add_numbers(figures, scores,
+                {.name = fmt::format("{}{}.", prefix, set), .model = name, .data = set},
                 figures.boolean_or("forget", false), result);
   }
-  add_numbers(object, model, prefix, false, result);
+  add_numbers(object, model, {.name = prefix, .model = name}, false, result);
 }
 
 void add(ReportFigures& result, const char* name, const std::optional<double>& value,
          Better better) {
-  if (value) result.figures.push_back({name, *value, better, {}});
+  if (value) result.figures.push_back({name, *value, better});
 }
 
 }  // namespace
@@ -138,7 +146,7 @@ ReportFigures evaluate_figures(const Json& json, const std::string& where) {
   if (const Json* models = object.find("models")) {
     if (!models->is_object()) object.fail("models", "expected an object");
     for (const auto& [name, model] : models->items())
-      add_model(model, fmt::format("{}: model {}", where, quote(name)), name + ".", result);
+      add_model(model, fmt::format("{}: model {}", where, quote(name)), name, result);
   } else {
     add_model(json, where, "", result);
   }

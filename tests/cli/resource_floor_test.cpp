@@ -44,6 +44,7 @@ TEST_F(ResourceFloor, RunsWithoutTheModule) {
       {{"inspect", "--base", "b"}, 2},
       {{"evaluate", "--model", "m", "--data", "nofile"}, 2},
       {{"check", report, "--max-bias", "0.01"}, 0},
+      {{"report", report, "--html", root_ / "page.html"}, 0},
       {{"check", report, "--max-bias", "0.001", "-q"}, 5},
   };
   for (const auto& [arguments, code] : runs) {

@@ -17,6 +17,9 @@ struct ReportFigure {
   double value = 0;
   Better better = Better::kUnknown;
   std::string tensor;  ///< whose it is; empty where it is not one tensor's
+  /// Of an evaluation: the model, empty where there is only one, and the data set, empty where the
+  /// figure is the model's; `name` consists of them and what it is called there.
+  std::string model, data, key;
 };
 
 /// The figures of a whole report, by which it can be judged.
