@@ -20,7 +20,7 @@ struct Words {
   std::string other = "shrink", activations = "base", token_cap = "0";
   RenderingWords rendering;
   std::string max_length = "512", max_tokens = "0";
-  std::string device = "auto", report;
+  std::string device = "auto", report, html;
   std::string out_format = "full", dtype = "keep", shard_size;
   bool dry_run = false, overwrite = false;
 };
@@ -103,6 +103,7 @@ SanitizeOptions parse(const Words& words, const Given& given) {
     options.output.shard_bytes = parse_size("--shard-size", words.shard_size);
   options.device = words.device;
   if (given("--report")) options.report = parse_path("--report", words.report);
+  if (given("--html")) options.html = parse_path("--html", words.html);
   options.overwrite = words.overwrite;
   options.dry_run = words.dry_run;
   return options;
@@ -248,6 +249,8 @@ std::function<SanitizeOptions()> add_sanitize_options(CLI::App& options, Common&
                    "most bytes of one weights file (5GB, 500MiB, ...) instead of the input's files")
       ->type_name("SIZE");
   command->add_option("--report", words->report, "a second copy of sagesan_report.json")
+      ->type_name("FILE");
+  command->add_option("--html", words->html, "the report as a page, one self-contained file")
       ->type_name("FILE");
   command->add_flag("--dry-run", words->dry_run, "check everything and say what would be done");
   command->add_flag("--overwrite", words->overwrite, "replace an earlier output of sagesan");

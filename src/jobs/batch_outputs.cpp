@@ -92,6 +92,7 @@ void check_batch_outputs(const std::vector<BatchJob>& jobs, const std::vector<fs
     check(i, "--out", jobs[i].options.out, {i, "the output"});
     if (!jobs[i].options.report.empty())
       check(i, "--report", jobs[i].options.report, {i, "the report"});
+    if (!jobs[i].options.html.empty()) check(i, "--html", jobs[i].options.html, {i, "the page"});
   }
   if (!problems.empty()) throw Error(ExitCode::kBadInput, problems);
 }

@@ -12,6 +12,7 @@
 #include "sagesan/checkpoint/companion_files.h"
 #include "sagesan/checkpoint/writer.h"
 #include "sagesan/report/model_card.h"
+#include "sagesan/report/report_page.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/output_directory.h"
 #include "sanitize_inputs.h"
@@ -252,6 +253,7 @@ SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress
   write_text_file(output.path() / "README.md", model_card(result.report));
   output.commit();
   if (!options.report.empty()) replace_text_file(options.report, text);
+  if (!options.html.empty()) replace_text_file(options.html, report_page(result.report));
   return result;
 }
 

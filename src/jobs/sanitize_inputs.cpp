@@ -183,11 +183,13 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
   preflight.check([&] {
     OutputDirectory::check(options.out, all_inputs(options), options.overwrite, kReportName);
   });
-  if (!options.report.empty()) {
-    // Not in the output either, which is renamed into place before the copy is written.
-    std::vector<std::filesystem::path> taken = all_inputs(options);
-    taken.push_back(options.out);
-    preflight.check([&] { check_text_file_target(options.report, taken); });
+  // Not in the output either, which is renamed into place before the copies are written.
+  std::vector<std::filesystem::path> taken = all_inputs(options);
+  taken.push_back(options.out);
+  for (const std::filesystem::path& copy : {options.report, options.html}) {
+    if (copy.empty()) continue;
+    preflight.check([&] { check_text_file_target(copy, taken); });
+    taken.push_back(copy);
   }
   preflight.finish();
   return inputs;
