@@ -129,6 +129,19 @@ std::filesystem::path parse_path(const std::string& option, const std::string& t
   return text;
 }
 
+std::pair<std::string, std::filesystem::path> parse_named_path(const std::string& option,
+                                                               const std::string& text) {
+  const std::filesystem::path path = parse_path(option, text);
+  const size_t equals = text.find('=');
+  if (equals != std::string::npos && text.find('/') > equals && !std::filesystem::exists(path)) {
+    if (equals == 0 || equals + 1 == text.size())
+      throw UsageError(fmt::format("{} {}: expected PATH or NAME=PATH", option, quote(text)));
+    return {text.substr(0, equals), text.substr(equals + 1)};
+  }
+  const auto whole = std::filesystem::absolute(path).lexically_normal();
+  return {(whole.has_filename() ? whole : whole.parent_path()).filename().string(), path};
+}
+
 std::vector<std::string> split_list(const std::string& option, const std::string& text) {
   std::vector<std::string> result;
   if (text.empty()) return result;

@@ -52,6 +52,8 @@ void add_merge(CLI::App& app, Common& common, Action& action);
 void add_demo(CLI::App& app, Common& common, Action& action);
 void add_inspect(CLI::App& app, Common& common, Action& action);
 void add_evaluate(CLI::App& app, Common& common, Action& action);
+void add_check(CLI::App& app, Common& common, Action& action);
+void add_report(CLI::App& app, Common& common, Action& action);
 void add_tokenize(CLI::App& app, Common& common, Action& action);
 void add_families(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
@@ -116,6 +118,10 @@ Choice parse_choice(const std::string& option, const std::string& text,
 
 /// A file or directory name, which must not be empty. What lies there is the preflight's matter.
 std::filesystem::path parse_path(const std::string& option, const std::string& text);
+
+/// "NAME=PATH", or a path, whose last part is the name then.
+std::pair<std::string, std::filesystem::path> parse_named_path(const std::string& option,
+                                                               const std::string& text);
 
 /// "A,B" -> {"A", "B"}; empty parts are refused.
 std::vector<std::string> split_list(const std::string& option, const std::string& text);

@@ -21,19 +21,6 @@ struct Words {
   std::string reference, retain, real_authors, world_facts;
 };
 
-/// "NAME=DIR", or a directory, whose own name is the model's then.
-std::pair<std::string, std::filesystem::path> parse_model(const std::string& word) {
-  const std::filesystem::path path = parse_path("--model", word);
-  const size_t equals = word.find('=');
-  if (equals != std::string::npos && word.find('/') > equals && !std::filesystem::exists(path)) {
-    if (equals == 0 || equals + 1 == word.size())
-      throw UsageError(fmt::format("--model {}: expected DIR or NAME=DIR", quote(word)));
-    return {word.substr(0, equals), word.substr(equals + 1)};
-  }
-  const auto whole = std::filesystem::absolute(path).lexically_normal();
-  return {(whole.has_filename() ? whole : whole.parent_path()).filename().string(), path};
-}
-
 /// The names in `words`, each of them a data set's.
 std::set<std::string> parse_names(const std::string& option, const std::vector<std::string>& words,
                                   const std::set<std::string>& known) {
@@ -71,7 +58,7 @@ EvaluateOptions parse(const Words& words) {
   EvaluateOptions options{.device = words.device};
   std::set<std::string> models;
   for (const std::string& word : words.models) {
-    options.models.push_back(parse_model(word));
+    options.models.push_back(parse_named_path("--model", word));
     const std::string& name = options.models.back().first;
     if (!models.insert(name).second)
       throw UsageError(

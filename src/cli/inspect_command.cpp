@@ -4,8 +4,10 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "bias_table.h"
 #include "command.h"
 #include "sagesan/jobs/inspect.h"
+#include "sagesan/support/error.h"
 
 namespace sagesan::cli {
 namespace {
@@ -38,28 +40,60 @@ void print_table(const InspectResult& result) {
   }
 }
 
+struct Words {
+  std::string base, unlearned;
+  std::vector<std::string> sanitized, moments;
+  bool json = false;
+};
+
+using NamedPath = std::pair<std::string, std::filesystem::path>;
+
+void add_named(const std::string& option, NamedPath named, std::vector<NamedPath>& list) {
+  for (const NamedPath& other : list) {
+    if (other.first == named.first) {
+      throw UsageError(
+          fmt::format("{}: the name {} is given twice; say NAME=PATH", option, quote(named.first)));
+    }
+  }
+  list.push_back(std::move(named));
+}
+
+InspectOptions parse(const Words& words) {
+  InspectOptions options{.base = parse_path("--base", words.base)};
+  options.models = {{"unlearned", parse_path("--unlearned", words.unlearned)}};
+  for (const std::string& word : words.sanitized)
+    add_named("--sanitized", parse_named_path("--sanitized", word), options.models);
+  for (const std::string& word : words.moments)
+    add_named("--moments", parse_named_path("--moments", word), options.moments);
+  if (options.moments.empty() && !words.sanitized.empty())
+    throw UsageError("--sanitized is measured on moments: give --moments, too");
+  return options;
+}
+
 }  // namespace
 
 void add_inspect(CLI::App& app, Common& common, Action& action) {
   CLI::App* command = app.add_subcommand("inspect", "show what unlearning changed; runs no model");
-  struct Words {
-    std::string base, unlearned;
-    bool json = false;
-  };
   auto words = std::make_shared<Words>();
   add_pair_options(*command, words->base, words->unlearned);
+  add_list(*command, "--moments", words->moments,
+           "moments that 'collect' wrote: measure the activation bias there; repeatable")
+      ->type_name("FILE|NAME=FILE");
+  add_list(*command, "--sanitized", words->sanitized,
+           "with --moments: a further checkpoint of the base to measure; repeatable")
+      ->type_name("DIR|NAME=DIR");
   command->add_flag("--json", words->json, "print JSON on standard output");
   command->callback([words, &common, &action] {
     action = [words, &common] {
-      const std::filesystem::path base = parse_path("--base", words->base);
-      const std::filesystem::path unlearned = parse_path("--unlearned", words->unlearned);
+      const InspectOptions options = parse(*words);
       apply_threads(common);
-      const InspectResult result = jobs().inspect(base, unlearned, progress_bar(common.quiet));
+      const InspectResult result = jobs().inspect(options, progress_bar(common.quiet));
       clear_progress_bar();
       if (words->json) {
         std::cout << result.to_json().dump(1) << "\n";
       } else {
         print_table(result);
+        print_bias_tables(result, common.verbose);
       }
     };
   });

@@ -42,13 +42,16 @@ int run(int argc, char** argv) {
   add_merge(app, common, action);
   add_inspect(app, common, action);
   add_evaluate(app, common, action);
+  add_check(app, common, action);
+  add_report(app, common, action);
   add_tokenize(app, common, action);
   add_families(app, action);
   add_demo(app, common, action);
   add_completion(app, action);
   for (CLI::App* command : app.get_subcommands({})) {
     command->add_flag("-q,--quiet", common.quiet, "errors alone");
-    command->add_flag("-v,--verbose", common.verbose, "say more: sanitize prints a line a tensor");
+    command->add_flag("-v,--verbose", common.verbose,
+                      "say more: sanitize and inspect print a line a tensor");
   }
   add_config(app, common);
   int first = 1;

@@ -16,7 +16,7 @@ struct Words {
   InputWords inputs;
   std::string out;
   std::string method = "sage", strength = "1", target_bias, carrier_gain = "1", energy = "0.95";
-  std::string share = "0.1", other = "shrink", report;
+  std::string share = "0.1", other = "shrink", report, html;
   std::string out_format = "full", dtype = "keep", rounding = "nearest", shard_size;
   std::string keep_forgetting = "0.95";
   bool automatic = false, dry_run = false, overwrite = false;
@@ -118,6 +118,7 @@ SanitizeOptions parse(const CLI::App& command, const Words& words) {
   if (given("--shard-size"))
     options.output.shard_bytes = parse_size("--shard-size", words.shard_size);
   if (given("--report")) options.report = parse_path("--report", words.report);
+  if (given("--html")) options.html = parse_path("--html", words.html);
   options.overwrite = words.overwrite;
   options.dry_run = words.dry_run;
   return options;
@@ -282,6 +283,8 @@ std::function<SanitizeOptions()> add_sanitize_options(CLI::App& options, Common&
                    "most bytes of one weights file (5GB, 500MiB, ...) instead of the input's files")
       ->type_name("SIZE");
   command->add_option("--report", words->report, "a second copy of sagesan_report.json")
+      ->type_name("FILE");
+  command->add_option("--html", words->html, "the report as a page, one self-contained file")
       ->type_name("FILE");
   command->add_flag("--dry-run", words->dry_run, "check everything and say what would be done");
   command->add_flag("--overwrite", words->overwrite, "replace an earlier output of sagesan");

@@ -15,7 +15,7 @@ struct Words {
   std::vector<std::string> retain_eval, forget_eval;
   std::string methods = "sage,forget-aware", strengths = "0.1,0.3,1,3,10", energies = "0.95";
   std::string gains = "1", others = "shrink", keep_forgetting = "0.95";
-  std::string out, json;
+  std::string out, json, html;
   bool overwrite = false;
 };
 
@@ -113,7 +113,7 @@ void print_best(const SweepResult& result) {
   }
 }
 
-void check_json_target(const SweepOptions& options, const std::string& json) {
+void check_target(const SweepOptions& options, const std::filesystem::path& target) {
   std::vector<std::filesystem::path> taken = options.retain_eval;
   const SanitizeOptions& shared = options.sanitize;
   for (const auto* files : {&options.forget_eval, &shared.retain, &shared.forget, &shared.adapters})
@@ -123,7 +123,7 @@ void check_json_target(const SweepOptions& options, const std::string& json) {
   for (const std::filesystem::path& path : {shared.moments, shared.out}) {
     if (!path.empty()) taken.push_back(path);
   }
-  check_text_file_target(json, taken);
+  check_text_file_target(target, taken);
 }
 
 }  // namespace
@@ -165,17 +165,22 @@ void add_sweep(CLI::App& app, Common& common, Action& action) {
   add_run_options(*command, common, words->inputs);
   command->add_option("--json", words->json, "write JSON to FILE, or to standard output with -")
       ->type_name("FILE");
+  command->add_option("--html", words->html, "write the frontier to FILE as one HTML page")
+      ->type_name("FILE");
   command->add_flag("--overwrite", words->overwrite, "replace an earlier output of sagesan");
   exclude(common, *command, "--moments", "", {"--retain", "--max-tokens"});
   command->callback([words, command, &common, &action] {
     action = [words, command, &common] {
       const SweepOptions options = parse(*command, *words);
       const bool to_file = command->count("--json") > 0 && words->json != "-";
-      if (to_file) check_json_target(options, parse_path("--json", words->json).string());
+      const bool html = command->count("--html") > 0;
+      if (to_file) check_target(options, parse_path("--json", words->json));
+      if (html) check_target(options, parse_path("--html", words->html));
       apply_threads(common);
       const SweepResult result =
           jobs().sweep(options, progress_bar(common.quiet), notice(common.quiet));
       clear_progress_bar();
+      if (html) replace_text_file(words->html, sweep_page(result));
       const std::string json = result.to_json().dump(1) + "\n";
       if (words->json == "-") {
         std::cout << json;

@@ -11,6 +11,8 @@
 #include "batch_groups.h"
 #include "finished_outputs.h"
 #include "moments_cache.h"
+#include "sagesan/report/read_report.h"
+#include "sagesan/report/report_page.h"
 #include "sagesan/support/atomic_file.h"
 #include "sagesan/support/file.h"
 #include "sagesan/support/output_directory.h"
@@ -21,6 +23,15 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
+
+constexpr uint64_t kMostReportBytes = uint64_t{1} << 30;
+
+/// Writes `text` to `path` unless it stands there.
+void provide_copy(const fs::path& path, const std::string& text, const SanitizeOptions& options) {
+  if (fs::is_regular_file(path) && read_text_file(path, kMostReportBytes) == text) return;
+  check_text_file_target(path, job_inputs(options));
+  replace_text_file(path, text);
+}
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -153,6 +164,7 @@ bool BatchRun::skip(size_t job) {
   if (!options_.dry_run) {
     OutputDirectory::recover(options.out, notice(job));
     if (!options.report.empty()) AtomicFile::remove_leftovers(options.report);
+    if (!options.html.empty()) AtomicFile::remove_leftovers(options.html);
   }
   const std::optional<FinishedOutput> found = finished_.find(options);
   if (!found) return false;
@@ -162,15 +174,14 @@ bool BatchRun::skip(size_t job) {
                      fmt::format("exists already, but {}; choose another out or pass --overwrite",
                                  found->difference));
   }
-  if (!options_.dry_run && !options.report.empty()) {
-    // A run that was killed before its last step lacks the second report.
-    const std::string report = read_text_file(options.out / kReportName, uint64_t{1} << 30);
-    const bool there = fs::is_regular_file(options.report) &&
-                       read_text_file(options.report, uint64_t{1} << 30) == report;
-    if (!there) {
-      check_text_file_target(options.report, job_inputs(options));
-      replace_text_file(options.report, report);
-    }
+  // A run that was killed before its last steps lacks the second report, or the page.
+  const fs::path report = options.out / kReportName;
+  if (!options_.dry_run && !options.report.empty())
+    provide_copy(options.report, read_text_file(report, kMostReportBytes), options);
+  if (!options_.dry_run && !options.html.empty()) {
+    const StoredReport stored = read_sanitize_report(found->report, report.string());
+    provide_copy(options.html, report_page(stored.report, {.tool_version = stored.tool_version}),
+                 options);
   }
   finish(job, BatchStatus::kSkipped, found->report);
   return true;

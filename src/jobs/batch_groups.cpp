@@ -10,7 +10,8 @@
 namespace sagesan {
 
 bool can_share_moments(const SanitizeOptions& options) {
-  return options.moments.empty() && !options.unlearned_activations;
+  // A search halves the retain texts.
+  return options.moments.empty() && !options.unlearned_activations && !options.automatic;
 }
 
 std::string text_key(const SanitizeOptions& options) {

@@ -60,6 +60,7 @@ Paths read_paths(const std::vector<BatchJob>& jobs, const std::vector<fs::path>&
 
 std::vector<fs::path> job_inputs(const SanitizeOptions& options) {
   std::vector<fs::path> inputs = options.retain;
+  inputs.insert(inputs.end(), options.forget.begin(), options.forget.end());
   inputs.push_back(options.base);
   inputs.push_back(options.unlearned);
   inputs.insert(inputs.end(), options.adapters.begin(), options.adapters.end());
@@ -92,6 +93,7 @@ void check_batch_outputs(const std::vector<BatchJob>& jobs, const std::vector<fs
     check(i, "--out", jobs[i].options.out, {i, "the output"});
     if (!jobs[i].options.report.empty())
       check(i, "--report", jobs[i].options.report, {i, "the report"});
+    if (!jobs[i].options.html.empty()) check(i, "--html", jobs[i].options.html, {i, "the page"});
   }
   if (!problems.empty()) throw Error(ExitCode::kBadInput, problems);
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "check_moments.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -61,31 +62,9 @@ void check_plan(const SanitizeOptions& options, const SanitizeInputs& inputs,
   }
   check_shared_factors(options, inputs, plan);
   if (!inputs.moments) return;
-  const MomentsFile& moments = *inputs.moments;
-  const std::string& identity =
-      options.unlearned_activations ? updates.unlearned_identity : updates.base_identity;
-  if (moments.origin().base_identity != identity) {
-    throw InputError(moments.path().string(),
-                     fmt::format("the moments were collected on another model than the {}",
-                                 options.unlearned_activations ? "unlearned one" : "base"));
-  }
-  const auto channels = parameter_sites(inputs.map.parameters);
-  for (const Site& site : plan.sites) {
-    const auto found = moments.sites().find(site.name());
-    if (found == moments.sites().end()) {
-      throw InputError(moments.path().string(),
-                       fmt::format("holds no moment of site {}", quote(site.name())));
-    }
-    if (found->second.tokens == 0 && !site.is_expert()) {
-      throw InputError(moments.path().string(),
-                       fmt::format("site {}: the moment is empty", quote(site.name())));
-    }
-    const bool diagonal = site.is_diagonal();
-    if (found->second.channels != channels.at(site) || found->second.diagonal != diagonal) {
-      throw InputError(moments.path().string(),
-                       fmt::format("site {}: the moment has another shape", quote(site.name())));
-    }
-  }
+  const bool unlearned = options.unlearned_activations;
+  check_moments(*inputs.moments, unlearned ? updates.unlearned_identity : updates.base_identity,
+                unlearned ? "unlearned one" : "base", plan.sites, inputs.map.parameters);
 }
 
 }  // namespace sagesan

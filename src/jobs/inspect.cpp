@@ -1,47 +1,72 @@
 #include "sagesan/jobs/inspect.h"
 
 #include <cmath>
+#include <memory>
 
+#include "activation_bias.h"
+#include "check_moments.h"
+#include "sagesan/activations/described_model.h"
 #include "sagesan/jobs/preflight.h"
 #include "sagesan/model/parameters.h"
 #include "sagesan/sanitize/rules.h"
+#include "sagesan/support/error.h"
 #include "unlearned_model.h"
 
 namespace sagesan {
 namespace {
 
-/// The tensors' meaning where the family is known; empty where it is not.
-ModelMap known_model(const Checkpoint& checkpoint) {
+using MomentsFiles = std::vector<std::unique_ptr<MomentsFile>>;
+
+ModelMap read_model(const Checkpoint& checkpoint) {
+  ModelConfiguration model = read_configuration(checkpoint.path());
+  match_parameters(model, checkpoint);
+  return map_model(model);
+}
+
+/// The tensors' meaning. Without moments it is of no importance: empty where it is not known.
+ModelMap find_model(const Checkpoint& base, const MomentsFiles& moments) {
+  for (const auto& file : moments) {
+    if (!file->origin().model.empty()) return read_described_model(*file, base);
+  }
+  if (!moments.empty()) return read_model(base);
   try {
-    ModelConfiguration model = read_configuration(checkpoint.path());
-    match_parameters(model, checkpoint);
-    return map_model(model);
+    return read_model(base);
   } catch (const InputError&) {
     return {};
   }
 }
 
-}  // namespace
-
-InspectResult inspect(const std::filesystem::path& base_directory,
-                      const std::filesystem::path& unlearned_directory, const Progress& progress) {
+/// Everything that is read, opened and checked.
+struct Inputs {
   Checkpoint base;
-  UnlearnedModel source;
-  ModelMap model;
+  std::vector<UnlearnedModel> models;
+  MomentsFiles moments;
+  ModelMap map;
+};
+
+void open(const InspectOptions& options, Inputs& inputs) {
   Preflight preflight;
-  const bool opened = preflight.check([&] { base = Checkpoint::open(base_directory); });
-  if (opened && preflight.check([&] { source = open_unlearned(unlearned_directory, base); })) {
-    model = known_model(base);
-    preflight.check([&] { pair_tensors(base, source.checkpoint, pair_hints(model)); });
+  const bool base = preflight.check([&] { inputs.base = Checkpoint::open(options.base); });
+  for (const auto& [name, file] : options.moments)
+    preflight.check([&] { inputs.moments.push_back(std::make_unique<MomentsFile>(file)); });
+  const bool known = base && inputs.moments.size() == options.moments.size() &&
+                     preflight.check([&] { inputs.map = find_model(inputs.base, inputs.moments); });
+  for (const auto& [name, directory] : options.models) {
+    preflight.check([&] {
+      if (!base) return;
+      inputs.models.push_back(open_unlearned(directory, inputs.base));
+      if (!known) return;
+      const UnlearnedModel& model = inputs.models.back();
+      const UpdateVector updates =
+          pair_tensors(inputs.base, model.checkpoint, pair_hints(inputs.map));
+      if (!options.moments.empty()) check_routed_parameters(updates, model, inputs.map.parameters);
+    });
   }
   preflight.finish();
+}
 
-  InspectResult result;
-  result.architecture = model.architecture;
-  const UpdateVector updates = compare(base, source.checkpoint, progress, pair_hints(model));
-  result.base_identity = updates.base_identity;
-  result.unlearned_identity = updates.unlearned_identity;
-  result.tensors_total = static_cast<int64_t>(updates.updates.size());
+void list_changes(const UpdateVector& updates, const ModelMap& model, const Progress& progress,
+                  InspectResult& result) {
   Rule rule = keep_rule();
   rule.measures.emplace_back([](const Tensor& m, int64_t) { return squared_norm(m); });
   double done = 0;
@@ -53,8 +78,7 @@ InspectResult inspect(const std::filesystem::path& base_directory,
                       .shape = update.unlearned.info->shape};
     if (const auto found = model.parameters.find(update.name); found != model.parameters.end()) {
       row.kind = parameter_kind_name(found->second.kind);
-      const Site site = found->second.site;
-      if (site.layer >= 0 && site < Site{site.layer, SiteKind::kFinalNorm}) row.layer = site.layer;
+      row.layer = layer_of(found->second.site);
     }
     if (is_computable(update.base.info->dtype) && is_computable(update.unlearned.info->dtype)) {
       const SolveFigures figures = apply_rule(update, rule, {}, nullptr);
@@ -66,6 +90,45 @@ InspectResult inspect(const std::filesystem::path& base_directory,
     result.changed.push_back(std::move(row));
     if (progress) progress("measure", ++done, static_cast<double>(updates.changed_count()));
   }
+}
+
+void measure_moments(const InspectOptions& options, const Inputs& inputs,
+                     const std::vector<UpdateVector>& updates, const Progress& progress,
+                     InspectResult& result) {
+  std::vector<Plan> plans;
+  double tensors = 0;
+  for (const UpdateVector& each : updates) {
+    plans.push_back(bias_plan(each, inputs.map));
+    tensors += static_cast<double>(plans.back().tensors.size());
+    for (const auto& file : inputs.moments)
+      check_moments(*file, each.base_identity, "base", plans.back().sites, inputs.map.parameters);
+  }
+  double done = 0;
+  const auto advance = [&] {
+    const double all = tensors * static_cast<double>(inputs.moments.size());
+    if (progress) progress("measure bias", std::min(++done, all), all);
+  };
+  for (size_t i = 0; i < inputs.moments.size(); ++i) {
+    result.moments.push_back(
+        measure_bias(options.moments[i].first, *inputs.moments[i], plans, advance));
+  }
+}
+
+}  // namespace
+
+InspectResult inspect(const InspectOptions& options, const Progress& progress) {
+  Inputs inputs;
+  open(options, inputs);
+  std::vector<UpdateVector> updates;
+  for (const UnlearnedModel& model : inputs.models)
+    updates.push_back(compare(inputs.base, model.checkpoint, progress, pair_hints(inputs.map)));
+  InspectResult result{.architecture = inputs.map.architecture,
+                       .base_identity = updates.front().base_identity,
+                       .unlearned_identity = updates.front().unlearned_identity,
+                       .tensors_total = static_cast<int64_t>(updates.front().updates.size())};
+  for (const auto& [name, directory] : options.models) result.models.push_back(name);
+  list_changes(updates.front(), inputs.map, progress, result);
+  if (!inputs.moments.empty()) measure_moments(options, inputs, updates, progress, result);
   return result;
 }
 

@@ -12,6 +12,7 @@
 #include "sagesan/checkpoint/companion_files.h"
 #include "sagesan/checkpoint/writer.h"
 #include "sagesan/report/model_card.h"
+#include "sagesan/report/report_page.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/output_directory.h"
 #include "sanitize_inputs.h"
@@ -159,10 +160,6 @@ void give_expert_notice(const SanitizeRun& run, const Notice& notice) {
       run.unseen_experts.size(), expert, layer, run.unseen_experts.size() > 1 ? ", ..." : ""));
 }
 
-}  // namespace
-
-namespace {
-
 /// All but the search; `search` is what came of it, where there was one.
 SanitizeResult sanitize_with(const SanitizeOptions& options,
                              const std::optional<SearchReport>& search, const Progress& progress,
@@ -209,6 +206,7 @@ SanitizeResult sanitize_with(const SanitizeOptions& options,
   write_text_file(output.path() / "README.md", model_card(result.report));
   output.commit();
   if (!options.report.empty()) replace_text_file(options.report, text);
+  if (!options.html.empty()) replace_text_file(options.html, report_page(result.report));
   return result;
 }
 

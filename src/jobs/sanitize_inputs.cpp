@@ -4,6 +4,7 @@
 
 #include "sagesan/activations/described_model.h"
 #include "sagesan/checkpoint/update_vector.h"
+#include "sagesan/jobs/batch.h"
 #include "sagesan/jobs/device.h"
 #include "sagesan/jobs/preflight.h"
 #include "sagesan/sanitize/name_filter.h"
@@ -44,16 +45,6 @@ void settle_tied_head(const SanitizeOptions& options, SanitizeInputs& inputs) {
   ModelConfiguration untied = inputs.model;
   untied.tied_head = false;
   inputs.map = map_model(untied);
-}
-
-std::vector<std::filesystem::path> all_inputs(const SanitizeOptions& options) {
-  std::vector<std::filesystem::path> inputs = options.retain;
-  inputs.insert(inputs.end(), options.forget.begin(), options.forget.end());
-  inputs.push_back(options.base);
-  inputs.push_back(options.unlearned);
-  inputs.insert(inputs.end(), options.adapters.begin(), options.adapters.end());
-  if (!options.moments.empty()) inputs.push_back(options.moments);
-  return inputs;
 }
 
 /// Two tensors of one parameter must agree, or one of them would be sanitized as what it is not.
@@ -212,13 +203,15 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
     preflight.check([&] { check_forget_texts(options, inputs); });
   preflight.check([&] {
     if (options.out.empty()) return;
-    OutputDirectory::check(options.out, all_inputs(options), options.overwrite, kReportName);
+    OutputDirectory::check(options.out, job_inputs(options), options.overwrite, kReportName);
   });
-  if (!options.report.empty()) {
-    // Not in the output either, which is renamed into place before the copy is written.
-    std::vector<std::filesystem::path> taken = all_inputs(options);
-    taken.push_back(options.out);
-    preflight.check([&] { check_text_file_target(options.report, taken); });
+  // Not in the output either, which is renamed into place before the copies are written.
+  std::vector<std::filesystem::path> taken = job_inputs(options);
+  taken.push_back(options.out);
+  for (const std::filesystem::path& copy : {options.report, options.html}) {
+    if (copy.empty()) continue;
+    preflight.check([&] { check_text_file_target(copy, taken); });
+    taken.push_back(copy);
   }
   preflight.finish();
   return inputs;

@@ -130,6 +130,8 @@ TEST_F(BatchManifest, NamesAndOutputsAreUnique) {
   same_out("link", "the output of job a");
   write_manifest({job("a"), job("b", {{"report", "retain.jsonl"}})});
   refuse(batch(), 3, {"job b: --report ", "must lie outside a retain file of job a"});
+  write_manifest({job("a", {{"report", "a.html"}}), job("b", {{"html", "a.html"}})});
+  refuse(batch(), 3, {"job b: --html ", "must lie outside the report of job a"});
   write_manifest({job("a"), job("b", {{"out", "sub/b"}})});
   refuse(batch({"--summary", root_ / "sub"}), 3, {"must lie outside " + (root_ / "sub").string()});
   write_manifest({job("a"), job("b")});

@@ -162,9 +162,10 @@ TEST_F(BatchSkip, WhatIsNoOutputIsNeverReplaced) {
 }
 
 TEST_F(BatchSkip, ALostSecondReportIsWrittenAgain) {
-  write_manifest({job("a", {{"report", "a.json"}}), job("b")});
+  write_manifest({job("a", {{"report", "a.json"}, {"html", "a.html"}}), job("b")});
   EXPECT_EQ(statuses(run(0)), (Words{"skipped", "skipped"}));
   EXPECT_EQ(read_file(root_ / "a.json"), read_file(clean("a") / "sagesan_report.json"));
+  EXPECT_TRUE(read_file(root_ / "a.html").starts_with("<!DOCTYPE html>"));
   // Killed before it replaced an equal one.
   testing::Program ended({"--version"});
   ended.wait();

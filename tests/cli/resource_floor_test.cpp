@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/cli_fixture.h"
+#include "report/report_testing.h"
 
 namespace sagesan {
 namespace {
@@ -25,6 +26,8 @@ class ResourceFloor : public testing::CliTest {
 
 TEST_F(ResourceFloor, RunsWithoutTheModule) {
   make_pair();
+  const fs::path report = root_ / "report.json";
+  testing::write_file(report, testing::sample_report().to_json().dump());
   const std::vector<std::pair<Arguments, int>> runs = {
       {{"--help"}, 0},
       {{"--version"}, 0},
@@ -40,6 +43,9 @@ TEST_F(ResourceFloor, RunsWithoutTheModule) {
       {{"inspect", "--base", "", "--unlearned", "u"}, 2},
       {{"inspect", "--base", "b"}, 2},
       {{"evaluate", "--model", "m", "--data", "nofile"}, 2},
+      {{"check", report, "--max-bias", "0.01"}, 0},
+      {{"report", report, "--html", root_ / "page.html"}, 0},
+      {{"check", report, "--max-bias", "0.001", "-q"}, 5},
   };
   for (const auto& [arguments, code] : runs) {
     const RunResult run = testing::run_program(arguments, nullptr, alone());

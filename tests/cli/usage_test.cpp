@@ -82,7 +82,7 @@ TEST_F(Usage, Words) {
   refuse(joined(scored, {"--model", "other=" + base().string(), "--forget", "b"}), 2,
          {"--forget 'b': no --data has that name"});
   refuse(joined(scored, {"--holdout", "b"}), 2, {"--holdout 'b': no --data has that name"});
-  refuse(joined(scored, {"--model", "=x"}), 2, {"--model '=x': expected DIR or NAME=DIR"});
+  refuse(joined(scored, {"--model", "=x"}), 2, {"--model '=x': expected PATH or NAME=PATH"});
   refuse(joined(scored, {"--min-k", "1.5"}), 2, {"--min-k 1.5: expected"});
   refuse({"evaluate", "--model", base(), "--data", "nofile"}, 2,
          {"--data 'nofile': expected NAME=FILE"});

@@ -6,9 +6,7 @@
 
 namespace {
 
-namespace fs = std::filesystem;
-
-sagesan::InspectResult inspect(const fs::path&, const fs::path&, const sagesan::Progress&) {
+sagesan::InspectResult inspect(const sagesan::InspectOptions&, const sagesan::Progress&) {
   throw std::logic_error("what cannot be\n  and where");
 }
 

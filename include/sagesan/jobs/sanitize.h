@@ -44,6 +44,7 @@ struct SanitizeOptions {
   OutputOptions output;
   std::string device = "auto";
   std::filesystem::path report;  ///< a second copy of the report; empty: none
+  std::filesystem::path html;    ///< a page of it; empty: none
   bool overwrite = false;
   bool dry_run = false;
 };

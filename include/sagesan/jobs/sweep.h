@@ -78,6 +78,9 @@ struct SweepResult {
   Json to_json() const;
 };
 
+/// The result as one self-contained HTML page.
+std::string sweep_page(const SweepResult& result);
+
 /// Fills in `kept_forgetting` and `recovered`. Throws `Error` where the unlearned model's loss on
 /// the forget texts is no higher than the base's: then nothing was forgotten there.
 void judge_candidates(SweepResult& result);
