@@ -47,14 +47,16 @@ struct Inputs {
 void open(const InspectOptions& options, Inputs& inputs) {
   Preflight preflight;
   const bool base = preflight.check([&] { inputs.base = Checkpoint::open(options.base); });
-  for (const auto& [name, file] : options.moments)
-    preflight.check([&] { inputs.moments.push_back(std::make_unique<MomentsFile>(file)); });
+  for (const auto& moments : options.moments) {
+    preflight.check(
+        [&] { inputs.moments.push_back(std::make_unique<MomentsFile>(moments.second)); });
+  }
   const bool known = base && inputs.moments.size() == options.moments.size() &&
                      preflight.check([&] { inputs.map = find_model(inputs.base, inputs.moments); });
-  for (const auto& [name, directory] : options.models) {
+  for (const auto& named : options.models) {
     preflight.check([&] {
       if (!base) return;
-      inputs.models.push_back(open_unlearned(directory, inputs.base));
+      inputs.models.push_back(open_unlearned(named.second, inputs.base));
       if (!known) return;
       const UnlearnedModel& model = inputs.models.back();
       const UpdateVector updates =

@@ -44,8 +44,8 @@ std::vector<double> ChartAxis::ticks() const {
   std::vector<double> result;
   if (log_ && most_ - least_ >= 1) {
     // Whole powers of ten, some left out where there are many.
-    const double step = std::max(1.0, std::ceil((most_ - least_) / kTicks));
-    for (double power = std::ceil(least_); power <= most_; power += step)
+    const int step = std::max(1, static_cast<int>(std::ceil((most_ - least_) / kTicks)));
+    for (int power = static_cast<int>(std::ceil(least_)); power <= most_; power += step)
       result.push_back(std::pow(10, power));
     if (result.size() > 1) return result;
     result.clear();
@@ -64,7 +64,7 @@ std::vector<double> ChartAxis::ticks() const {
 
 std::string tick_text(double value) {
   // What rounding leaves of zero.
-  return fmt::format("{:.3g}", std::abs(value) < 1e-300 ? 0 : value);
+  return fmt::format("{:.6g}", std::abs(value) < 1e-300 ? 0 : value);
 }
 
 }  // namespace sagesan

@@ -17,7 +17,7 @@ constexpr int kColors = 9;
 /// Short enough for a dozen columns on a phone: "2.1e-4".
 std::string cell_text(double value) {
   if (value == 0 || (value >= 1e-2 && value < 1000)) return fmt::format("{:.2g}", value);
-  const std::string text = fmt::format("{:.1e}", value);  // "2.1e-04"
+  std::string text = fmt::format("{:.1e}", value);  // "2.1e-04"
   const size_t exponent = text.find('e') + 1;
   if (exponent == 0) return text;
   return fmt::format("{}{}", text.substr(0, exponent), std::stoi(text.substr(exponent)));

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <iterator>
 
 #include "sagesan/report/markup.h"
@@ -54,7 +55,12 @@ std::string HtmlTable::html() const {
 }
 
 std::string short_number(const std::optional<double>& value) {
-  return value ? fmt::format("{:.3g}", *value) : "–";
+  if (!value) return "–";
+  // Counts stay counts: 1847, not 1.85e+03.
+  const double size = std::abs(*value);
+  const bool whole = *value == std::floor(*value);
+  return size < 1e9 && (whole || size >= 1000) ? fmt::format("{:.0f}", *value)
+                                               : fmt::format("{:.3g}", *value);
 }
 
 }  // namespace sagesan

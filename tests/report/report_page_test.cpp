@@ -1,6 +1,7 @@
 // The HTML page and what it is built of.
 #include "sagesan/report/report_page.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -193,6 +194,15 @@ TEST(Chart, WhatCannotBeDrawnIsLeftOutAndStaysInTheTable) {
   EXPECT_EQ(html.find("nan"), std::string::npos);
 }
 
+TEST(Chart, LogarithmicAxesShowPowersOfTen) {
+  Chart chart = chart_of({{"", 0.02, 1}, {"", 3000, 2}});
+  chart.log_x = true;
+  const std::string html = chart_html(chart);
+  for (const char* tick : {">0.1<", ">10<", ">1000<"})
+    EXPECT_NE(html.find(fmt::format("text-anchor=\"middle\"{}/text>", tick)), std::string::npos)
+        << tick << html;
+}
+
 TEST(Chart, ExtremeNumbersGiveNumbers) {
   for (const auto& [a, b] : {std::pair(-1e308, 1e308), {1e-300, 1e-299}, {5.0, 5.0}, {0.0, 0.0}}) {
     const std::string html = chart_html(chart_of({{"", a, a}, {"", b, b}}));
@@ -234,6 +244,10 @@ TEST(HtmlTable, CellsAreText) {
             "<th scope=\"col\" class=\"n\">b</th></tr></thead>\n<tbody>\n"
             "<tr><td>&lt;i&gt;</td><td class=\"n\">0.000123</td></tr>\n</tbody></table></div>\n");
   EXPECT_EQ(short_number(std::nullopt), "–");
+  EXPECT_EQ(short_number(1847), "1847");
+  EXPECT_EQ(short_number(1234.5), "1234");
+  EXPECT_EQ(short_number(3e12), "3e+12");
+  EXPECT_EQ(short_number(0), "0");
 }
 
 }  // namespace
