@@ -13,7 +13,9 @@ namespace {
 struct Words {
   InputWords inputs;
   std::vector<std::string> retain_eval, forget_eval;
-  std::string methods = "sage,forget-aware", strengths = "0.1,0.3,1,3,10", energies = "0.95";
+  std::string methods = "sage,forget-aware",
+              strengths = fmt::format("{:g}", fmt::join(SweepOptions{}.strengths, ",")),
+              energies = "0.95";
   std::string gains = "1", others = "shrink", keep_forgetting = "0.95";
   std::string out, json, html;
   bool overwrite = false;
@@ -100,9 +102,8 @@ void print_best(const SweepResult& result) {
                            result.keep_forgetting * 100,
                            unlearned ? "the unlearned model as it is" : best.name());
   if (result.nothing_beats_scaling()) {
-    std::cout << (unlearned
-                      ? "no candidate does better on the retain texts than the unlearned model\n"
-                      : "nothing beats scaling the whole update down on these texts\n");
+    std::cout << (unlearned ? "no candidate that forgets as much does better on the retain texts\n"
+                            : "nothing beats scaling the whole update down on these texts\n");
   } else {
     std::cout << fmt::format(
         "uniform scaling at its best: {} (retain loss {:.4f} against {:.4f})\n",

@@ -1,6 +1,7 @@
 #include "sweep_candidates.h"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <limits>
 #include <map>
@@ -12,7 +13,7 @@ namespace sagesan {
 namespace {
 
 /// Factors of the uniform scalings that every sweep has.
-constexpr std::initializer_list<double> kFactors = {0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.25};
+constexpr std::initializer_list<double> kFactors = {0.975, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.25};
 
 bool has_strength(Method method) {
   return method != Method::kNullspace && method != Method::kRollback;
@@ -23,8 +24,10 @@ bool has_energy(Method method) {
 }
 
 bool contains(const std::vector<SweepCandidate>& candidates, const SweepCandidate& wanted) {
+  // A factor of 0.95 has a strength of 1 / 0.95 - 1, whatever way it was come by.
+  const auto same = [](double a, double b) { return a == b || std::abs(a - b) <= 1e-9 * b; };
   return std::any_of(candidates.begin(), candidates.end(), [&](const SweepCandidate& candidate) {
-    return wanted.method == candidate.method && wanted.strength == candidate.strength &&
+    return wanted.method == candidate.method && same(wanted.strength, candidate.strength) &&
            wanted.energy == candidate.energy && wanted.gain == candidate.gain &&
            wanted.other == candidate.other;
   });
@@ -93,7 +96,7 @@ std::vector<SweepCandidate> refine_candidates(const SweepResult& result) {
     if (method == Method::kRollback) continue;
     const bool enough = best->kept_forgetting >= result.keep_forgetting;
     if (method == Method::kScale) {
-      for (const double step : {-0.025, 0.025}) {
+      for (const double step : {-0.0125, 0.0125}) {
         const double factor = 1 / (1 + best->strength) + step;
         if (factor > 0 && factor < 1) add(*best, 1 / factor - 1, 1);
       }

@@ -10,6 +10,11 @@
 namespace sagesan {
 namespace {
 
+/// The policy where it is not the usual one.
+std::string other_suffix(OtherPolicy other) {
+  return other == OtherPolicy::kShrink ? "" : fmt::format(" other={}", other_policy_name(other));
+}
+
 bool is_scaling(const SweepCandidate& candidate) { return candidate.method == Method::kScale; }
 
 double forget_loss(const SweepCandidate& candidate) {
@@ -81,13 +86,12 @@ std::string SweepCandidate::series() const {
       !uses_every_direction(method) && method != Method::kScale && method != Method::kRollback;
   if (directions) name += fmt::format(" energy={:g}", energy);
   if (gain != 1) name += fmt::format(" gain={:g}", gain);
-  return name + fmt::format(" other={}", other_policy_name(other));
+  return name + other_suffix(other);
 }
 
 std::string SweepCandidate::name() const {
   if (method == Method::kScale)
-    return fmt::format("scale factor={:.4g} other={}", gain / (1 + strength),
-                       other_policy_name(other));
+    return fmt::format("scale factor={:.4g}{}", gain / (1 + strength), other_suffix(other));
   if (method == Method::kNullspace || method == Method::kRollback) return series();
   return fmt::format("{} strength={:g}", series(), strength);
 }

@@ -56,7 +56,8 @@ TEST_F(BatchManifest, OptionsAreCheckedAsTheCommandLines) {
   refuse_option({{"energy", 0}}, "--energy 0: expected a number above 0, at most 1");
   refuse_option(
       {{"method", "sagee"}},
-      "--method 'sagee': expected one of sage, ridge, nullspace, scale, random, rollback");
+      "--method 'sagee': expected one of sage, ridge, nullspace, scale, random, rollback, "
+      "forget-aware");
   refuse_option({{"include", {1}}}, "include: expected a string");
   refuse_option({{"method", {"sage"}}}, "method: expected one value, found a list");
   refuse_option({{"chat-template", "true"}}, "chat-template: expected true or false");

@@ -128,8 +128,22 @@ TEST_F(Sweep, WritesNothingUnlessAsked) {
   const auto before = testing::snapshot(root_.path());
   const std::string table = succeed(sweep());
   EXPECT_EQ(testing::snapshot(root_.path()), before);
-  EXPECT_NE(table.find("forget-aware other=shrink strength=10"), std::string::npos) << table;
+  EXPECT_NE(table.find("forget-aware strength=10"), std::string::npos) << table;
   EXPECT_NE(table.find("best that keeps at least 95 % of the forgetting: "), std::string::npos);
+}
+
+TEST_F(Sweep, ShowsTheFrontierOnAPage) {
+  const std::filesystem::path strange = root_ / "<b>keep.jsonl";
+  std::filesystem::copy(other(), strange);
+  const std::filesystem::path page = root_ / "sweep.html";
+  succeed(sweep({"--strengths", "1", "--retain-eval", strange, "--html", page, "-q"}));
+  const std::string html = read_file(page);
+  for (const char* part : {"Forgetting and retention", "<svg", "scale factor=0.9", "(best)",
+                           "At equal forgetting", "&lt;b&gt;keep.jsonl"})
+    EXPECT_NE(html.find(part), std::string::npos) << part;
+  EXPECT_EQ(html.find("<b>keep"), std::string::npos);
+  EXPECT_EQ(html.find("<script"), std::string::npos);
+  refuse(sweep({"--html", forget()}), 3, {"forget.jsonl"});
 }
 
 TEST_F(Sweep, GivesTheSameFromCollectedMoments) {
@@ -299,10 +313,10 @@ TEST_F(RoundingCommand, KeepsTheUnlearnedBitsAtStrengthZero) {
 }
 
 TEST_F(RoundingCommand, SuggestsAWiderTypeWhereItMatters) {
-  const std::string narrow = succeed(sanitize({"--strength", "1000"}));
+  const std::string narrow = succeed(sanitize({"--method", "ridge", "--strength", "1e6"}));
   EXPECT_NE(narrow.find("--dtype f32"), std::string::npos) << narrow;
-  const std::string wide =
-      succeed(sanitize({"--strength", "1000", "--dtype", "f32", "--overwrite"}));
+  const std::string wide = succeed(
+      sanitize({"--method", "ridge", "--strength", "1e6", "--dtype", "f32", "--overwrite"}));
   EXPECT_EQ(wide.find("--dtype f32"), std::string::npos) << wide;
 }
 

@@ -69,9 +69,9 @@ TEST(SweepResult, InterpolatesAlongEachSeries) {
        candidate(Method::kNullspace, std::numeric_limits<double>::infinity(), 4, 2)});
   const auto points = result.at_equal_forgetting();
   ASSERT_EQ(points.size(), 3);
-  EXPECT_EQ(points[0].series, "sage energy=0.95 other=shrink");
+  EXPECT_EQ(points[0].series, "sage energy=0.95");
   EXPECT_NEAR(points[0].retain_loss.value(), 2.5, 1e-12);
-  EXPECT_EQ(points[1].series, "scale other=shrink");
+  EXPECT_EQ(points[1].series, "scale");
   EXPECT_FALSE(points[1].retain_loss.has_value());
   EXPECT_FALSE(points[2].retain_loss.has_value());
 }

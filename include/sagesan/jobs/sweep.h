@@ -28,7 +28,7 @@ struct SweepCandidate {
   /// was taken out; absent where the unlearned model does no worse than the base.
   std::optional<double> recovered;
 
-  /// "sage energy=0.95 gain=1 other=shrink": what it has in common with those that differ in the
+  /// "sage energy=0.95 gain=1.5 other=keep": what it has in common with those that differ in the
   /// strength alone.
   std::string series() const;
   /// The same with the strength.
@@ -42,7 +42,7 @@ struct SweepOptions {
   std::vector<std::filesystem::path> retain_eval;  ///< texts that retention is judged by
   std::vector<std::filesystem::path> forget_eval;  ///< forgetting; empty: by `sanitize.forget`
   std::vector<Method> methods = {Method::kSage, Method::kForgetAware};
-  std::vector<double> strengths = {0.1, 0.3, 1, 3, 10};
+  std::vector<double> strengths = {0.01, 0.03, 0.1, 0.3, 1, 3, 10};
   std::vector<double> energies = {0.95}, gains = {1};
   std::vector<OtherPolicy> others = {OtherPolicy::kShrink};
   double keep_forgetting = 0.95;  ///< what the best must keep, in (0, 1]
