@@ -45,6 +45,11 @@ SearchReport::Step step(const std::string& name, const LikelihoodSummary& forget
 
 FoundOptions search_options(const SanitizeOptions& options, const Progress& progress) {
   SanitizeInputs inputs = open_sanitize_inputs(options);
+  if (inputs.unlearned.routed()) {
+    throw InputError(
+        options.unlearned.string(),
+        "is routed at run time: it has no weights that --auto could try candidates on");
+  }
   JudgingTexts texts;
   texts.add(take_half(inputs.forget), true);
   texts.add(take_half(inputs.retain), false);
