@@ -267,6 +267,8 @@ def test_what_a_routed_adapter_has_not(bench):
         assert "between 3 factors B: it has no merged weights; --out-format adapter gives the sanitized adapter" in said
     said = bench.refuse("adapter", "--out-format", "adapter", "--activations", "unlearned")
     assert said.count("\n") == 1 and "an adapter that is routed at run time cannot be merged into one" in said
+    said = bench.refuse("adapter", "--out-format", "adapter", "--auto", "--forget", bench / "retain.jsonl")
+    assert said.count("\n") == 1 and "it has no weights that --auto could try candidates on" in said
     said = bench.refuse("adapter", "--out-format", "adapter", "--dtype", "bf16")
     assert "an adapter keeps its dtypes" in said and "--out-format full" not in said
     train_adapter(bench, "plain", lora())
