@@ -29,15 +29,15 @@ SAGESAN = ROOT / "build/release/sagesan"
 T_QUANTILE = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
 
 STRENGTHS = ["--strengths", "0.003,0.01,0.03,0.1,0.3,1,3,10,30"]
-# What differs between the grids: a control needs no knobs.
-GRIDS = [["--methods", "sage,ridge,forget-aware", "--energies", "0.9,0.95,0.99", "--gains", "1,1.25",
+GRIDS = [["--methods", "sage,ridge,forget-aware", "--energies", "0.9,0.95,0.99", "--gains", "1,1.25,1.5,2",
           "--others", "shrink,keep", *STRENGTHS],
-         ["--methods", "random,scale", "--energies", "0.95", *STRENGTHS]]
+         ["--methods", "random,scale", "--energies", "0.9,0.95,0.99", "--gains", "1,1.25,1.5,2", *STRENGTHS]]
 
 # What is compared: name, and which candidates it may take.
 APPROACHES = [
     ("scale", lambda c: c["method"] == "scale"),
-    ("random directions", lambda c: c["method"] == "random"),
+    ("random directions", lambda c: c["method"] == "random" and c["carrier_gain"] == 1),
+    ("random directions with gain", lambda c: c["method"] == "random"),
     ("sage", lambda c: c["method"] == "sage" and c["carrier_gain"] == 1 and c["other"] == "shrink"),
     ("sage, defaults", lambda c: c["method"] == "sage" and c["carrier_gain"] == 1 and c["other"] == "shrink"
      and c["energy"] == 0.95),

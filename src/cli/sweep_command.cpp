@@ -16,7 +16,7 @@ struct Words {
   std::string methods = "sage,forget-aware",
               strengths = fmt::format("{:g}", fmt::join(SweepOptions{}.strengths, ",")),
               energies = "0.95";
-  std::string gains = "1", others = "shrink", keep_forgetting = "0.95";
+  std::string gains = "1,1.5", others = "shrink", keep_forgetting = "0.95";
   std::string out, json, html;
   bool overwrite = false;
 };

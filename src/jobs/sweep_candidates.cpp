@@ -102,7 +102,7 @@ std::vector<SweepCandidate> refine_candidates(const SweepResult& result) {
       }
       continue;
     }
-    for (const double gain : {1.0, 1.1, 1.25, 1.5}) {
+    for (const double gain : {best->gain / 1.2, best->gain, best->gain * 1.2}) {
       for (const double step : {1 / kStep, 1.0, kStep})
         add(*best, best->strength * (enough ? step : step / 10), gain);
     }

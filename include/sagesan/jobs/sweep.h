@@ -43,7 +43,7 @@ struct SweepOptions {
   std::vector<std::filesystem::path> forget_eval;  ///< forgetting; empty: by `sanitize.forget`
   std::vector<Method> methods = {Method::kSage, Method::kForgetAware};
   std::vector<double> strengths = {0.01, 0.03, 0.1, 0.3, 1, 3, 10};
-  std::vector<double> energies = {0.95}, gains = {1};
+  std::vector<double> energies = {0.95}, gains = {1, 1.5};  ///< docs/evidence.md
   std::vector<OtherPolicy> others = {OtherPolicy::kShrink};
   double keep_forgetting = 0.95;  ///< what the best must keep, in (0, 1]
 };
