@@ -7,6 +7,14 @@
 
 namespace sagesan::cli {
 
+/// What --method takes.
+inline constexpr std::initializer_list<Method> kMethods = {
+    Method::kSage,   Method::kRidge,    Method::kNullspace,  Method::kScale,
+    Method::kRandom, Method::kRollback, Method::kForgetAware};
+/// What --other takes.
+inline constexpr std::initializer_list<OtherPolicy> kOtherPolicies = {
+    OtherPolicy::kShrink, OtherPolicy::kKeep, OtherPolicy::kBase};
+
 /// What `sanitize` and `sweep` read and how, as typed.
 struct InputWords {
   std::string base, unlearned, moments;

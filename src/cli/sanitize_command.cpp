@@ -25,10 +25,6 @@ struct Words {
 /// Whether the user named an option, whatever value it has now.
 using Given = std::function<bool(const std::string& option)>;
 
-constexpr std::initializer_list<Method> kMethods = {
-    Method::kSage,   Method::kRidge,    Method::kNullspace,  Method::kScale,
-    Method::kRandom, Method::kRollback, Method::kForgetAware};
-
 void add_exclusions(CLI::App& command, Common& common) {
   const auto method = [&](Method value, const std::vector<std::string>& others,
                           const std::string& reason) {
@@ -103,9 +99,7 @@ SanitizeOptions parse(const CLI::App& command, const Words& words) {
   if (options.share == 0) throw UsageError("--share 0: expected a number above 0, at most 1");
   if (given("--share") && options.method != Method::kRollback)
     throw UsageError("--share goes with --method rollback alone");
-  options.other = parse_choice("--other", words.other,
-                               {OtherPolicy::kShrink, OtherPolicy::kKeep, OtherPolicy::kBase},
-                               other_policy_name);
+  options.other = parse_choice("--other", words.other, kOtherPolicies, other_policy_name);
   options.output.format = parse_choice(
       "--out-format", words.out_format,
       {OutputFormat::kFull, OutputFormat::kDelta, OutputFormat::kAdapter}, output_format_name);

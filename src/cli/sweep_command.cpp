@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "input_options.h"
+#include "sagesan/jobs/batch.h"
 #include "sagesan/jobs/sweep.h"
 #include "sagesan/support/file.h"
 
@@ -55,9 +56,7 @@ SweepOptions parse(const CLI::App& command, const Words& words) {
   options.gains = parse_numbers("--gains", words.gains, 0, 1e6, false);
   options.others.clear();
   for (const std::string& word : split_list("--others", words.others)) {
-    options.others.push_back(parse_choice(
-        "--others", word, {OtherPolicy::kShrink, OtherPolicy::kKeep, OtherPolicy::kBase},
-        other_policy_name));
+    options.others.push_back(parse_choice("--others", word, kOtherPolicies, other_policy_name));
   }
   if (options.others.empty()) throw UsageError("--others: expected at least one policy");
   options.keep_forgetting = parse_number("--keep-forgetting", words.keep_forgetting, 0, 1);
@@ -115,15 +114,10 @@ void print_best(const SweepResult& result) {
 }
 
 void check_target(const SweepOptions& options, const std::filesystem::path& target) {
-  std::vector<std::filesystem::path> taken = options.retain_eval;
-  const SanitizeOptions& shared = options.sanitize;
-  for (const auto* files : {&options.forget_eval, &shared.retain, &shared.forget, &shared.adapters})
+  std::vector<std::filesystem::path> taken = job_inputs(options.sanitize);
+  for (const auto* files : {&options.retain_eval, &options.forget_eval})
     taken.insert(taken.end(), files->begin(), files->end());
-  taken.push_back(shared.base);
-  taken.push_back(shared.unlearned);
-  for (const std::filesystem::path& path : {shared.moments, shared.out}) {
-    if (!path.empty()) taken.push_back(path);
-  }
+  if (!options.sanitize.out.empty()) taken.push_back(options.sanitize.out);
   check_text_file_target(target, taken);
 }
 

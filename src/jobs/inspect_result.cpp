@@ -5,7 +5,10 @@
 namespace sagesan {
 namespace {
 
-Json or_null(const std::optional<double>& value) { return value ? Json(*value) : Json(nullptr); }
+template <typename Value>
+Json or_null(const std::optional<Value>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
 
 /// A number for each model, by its name.
 template <typename Value>
@@ -58,7 +61,6 @@ std::optional<double> MomentsBias::linear_mean(size_t model) const {
 }
 
 Json InspectResult::to_json() const {
-  const auto number = [](const auto& value) { return value ? Json(*value) : Json(nullptr); };
   Json json = {{"architecture", architecture.empty() ? Json(nullptr) : Json(architecture)},
                {"base", {{"identity", base_identity}}},
                {"unlearned", {{"identity", unlearned_identity}}},
@@ -67,11 +69,11 @@ Json InspectResult::to_json() const {
   for (const ChangedTensor& row : changed) {
     json["changed"].push_back({{"name", row.name},
                                {"kind", row.kind},
-                               {"layer", number(row.layer)},
+                               {"layer", or_null(row.layer)},
                                {"dtype", row.dtype},
                                {"shape", row.shape},
-                               {"update_norm", number(row.update_norm)},
-                               {"relative_norm", number(row.relative_norm)}});
+                               {"update_norm", or_null(row.update_norm)},
+                               {"relative_norm", or_null(row.relative_norm)}});
   }
   for (const MomentsBias& each : moments) json["moments"][each.name] = moments_json(each, models);
   return json;

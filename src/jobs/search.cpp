@@ -63,10 +63,9 @@ FoundOptions search_options(const SanitizeOptions& options, const Progress& prog
   evaluate_candidates(inputs, updates, options, texts, refine_candidates(result), result, progress);
 
   const SweepCandidate& best = result.best();
-  const bool unlearned = &best == &result.unlearned;
-  FoundOptions found{.options = options_of(best, options),
-                     .search = {.keep_forgetting = options.keep_forgetting,
-                                .best = unlearned ? "unlearned" : best.name()}};
+  FoundOptions found{
+      .options = options_of(best, options),
+      .search = {.keep_forgetting = options.keep_forgetting, .best = result.best_name()}};
   found.search.steps.push_back(step("base", result.base_forget, result.base_retain, 0));
   found.search.steps.push_back(
       step("unlearned", result.unlearned.forget, result.unlearned.retain, 1));

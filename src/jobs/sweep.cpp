@@ -43,9 +43,8 @@ SweepResult sweep(const SweepOptions& options, const Progress& progress,
   evaluate_candidates(inputs, updates, options.sanitize, texts, list_candidates(options), result,
                       progress);
   if (options.sanitize.out.empty()) return result;
-  const SweepCandidate& best = result.best();
-  sanitize(options_of(best, options.sanitize), progress, notice);
-  result.written = &best == &result.unlearned ? "unlearned" : best.name();
+  sanitize(options_of(result.best(), options.sanitize), progress, notice);
+  result.written = result.best_name();
   return result;
 }
 

@@ -15,14 +15,6 @@ namespace {
 /// Factors of the uniform scalings that every sweep has.
 constexpr std::initializer_list<double> kFactors = {0.975, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.25};
 
-bool has_strength(Method method) {
-  return method != Method::kNullspace && method != Method::kRollback;
-}
-
-bool has_energy(Method method) {
-  return !uses_every_direction(method) && method != Method::kScale && method != Method::kRollback;
-}
-
 bool contains(const std::vector<SweepCandidate>& candidates, const SweepCandidate& wanted) {
   // A factor of 0.95 has a strength of 1 / 0.95 - 1, whatever way it was come by.
   const auto same = [](double a, double b) { return a == b || std::abs(a - b) <= 1e-9 * b; };
@@ -44,23 +36,15 @@ std::vector<SweepCandidate> list_candidates(const SweepOptions& options) {
   std::vector<Method> methods = {Method::kNullspace};
   methods.insert(methods.end(), options.methods.begin(), options.methods.end());
   for (const Method method : methods) {
-    // A gain on a scaled update is another factor.
-    const bool gains = method != Method::kScale && method != Method::kRollback;
+    const SweepCandidate kind{.method = method};
+    const double fixed = method == Method::kNullspace ? std::numeric_limits<double>::infinity() : 0;
+    const auto strengths = kind.has_strength() ? options.strengths : std::vector{fixed};
+    const auto energies = kind.has_energy() ? options.energies : std::vector{kind.energy};
+    const auto gains = kind.has_gain() ? options.gains : std::vector{kind.gain};
     for (const OtherPolicy other : options.others) {
-      for (const double energy : has_energy(method) ? options.energies : std::vector{0.95}) {
-        for (const double gain : gains ? options.gains : std::vector{1.0}) {
-          SweepCandidate candidate{
-              .method = method, .energy = energy, .gain = gain, .other = other};
-          if (has_strength(method)) {
-            for (const double strength : options.strengths) {
-              candidate.strength = strength;
-              add(candidate);
-            }
-          } else {
-            candidate.strength =
-                method == Method::kNullspace ? std::numeric_limits<double>::infinity() : 0;
-            add(candidate);
-          }
+      for (const double energy : energies) {
+        for (const double gain : gains) {
+          for (const double strength : strengths) add({method, strength, energy, gain, other});
         }
       }
     }
@@ -113,7 +97,7 @@ std::vector<SweepCandidate> refine_candidates(const SweepResult& result) {
 SanitizeOptions options_of(const SweepCandidate& candidate, const SanitizeOptions& shared) {
   SanitizeOptions options = shared;
   options.method = candidate.method;
-  options.strength = has_strength(candidate.method) ? candidate.strength : 1;
+  options.strength = candidate.has_strength() ? candidate.strength : 1;
   options.energy = candidate.energy;
   options.carrier_gain = candidate.gain;
   options.other = candidate.other;

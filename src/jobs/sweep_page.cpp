@@ -53,7 +53,7 @@ std::string sweep_page(const SweepResult& result) {
       point_of(result.unlearned, "unlearned", "unlearned")};
   for (const SweepCandidate& candidate : result.candidates)
     points.push_back(point_of(candidate, candidate.series(), candidate.name()));
-  const std::string best = &result.best() == &result.unlearned ? "unlearned" : result.best().name();
+  const std::string best = result.best_name();
   const std::string text =
       fmt::format("Best of those that keep at least {:.4g} % of the forgetting: {}.{}",
                   result.keep_forgetting * 100, best,

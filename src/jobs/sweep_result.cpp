@@ -82,9 +82,7 @@ Json candidate_json(const SweepCandidate& candidate) {
 
 std::string SweepCandidate::series() const {
   std::string name(method_name(method));
-  const bool directions =
-      !uses_every_direction(method) && method != Method::kScale && method != Method::kRollback;
-  if (directions) name += fmt::format(" energy={:g}", energy);
+  if (has_energy()) name += fmt::format(" energy={:g}", energy);
   if (gain != 1) name += fmt::format(" gain={:g}", gain);
   return name + other_suffix(other);
 }
@@ -92,12 +90,15 @@ std::string SweepCandidate::series() const {
 std::string SweepCandidate::name() const {
   if (method == Method::kScale)
     return fmt::format("scale factor={:.4g}{}", gain / (1 + strength), other_suffix(other));
-  if (method == Method::kNullspace || method == Method::kRollback) return series();
-  return fmt::format("{} strength={:g}", series(), strength);
+  return has_strength() ? fmt::format("{} strength={:g}", series(), strength) : series();
 }
 
 const SweepCandidate& SweepResult::best() const {
   return best_of(*this, [](const SweepCandidate&) { return true; });
+}
+
+std::string SweepResult::best_name() const {
+  return &best() == &unlearned ? "unlearned" : best().name();
 }
 
 const SweepCandidate& SweepResult::best_scaling() const { return best_of(*this, is_scaling); }
@@ -150,7 +151,6 @@ void judge_candidates(SweepResult& result) {
 }
 
 Json SweepResult::to_json() const {
-  const bool is_unlearned = &best() == &unlearned;
   Json json = {
       {"schema_version", 1},
       {"tool", {{"name", "sagesan"}, {"version", SAGESAN_VERSION}}},
@@ -161,7 +161,7 @@ Json SweepResult::to_json() const {
        {{"forget", sagesan::to_json(forget_files)}, {"retain", sagesan::to_json(retain_files)}}},
       {"candidates", Json::array()},
       {"at_equal_forgetting", Json::array()},
-      {"best", is_unlearned ? "unlearned" : best().name()},
+      {"best", best_name()},
       {"nothing_beats_scaling", nothing_beats_scaling()},
       {"written", written.empty() ? Json(nullptr) : Json(written)}};
   for (const SweepCandidate& candidate : candidates)

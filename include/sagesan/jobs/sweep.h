@@ -28,6 +28,13 @@ struct SweepCandidate {
   /// was taken out; absent where the unlearned model does no worse than the base.
   std::optional<double> recovered;
 
+  /// Whether its method has such an option.
+  bool has_strength() const { return method != Method::kNullspace && method != Method::kRollback; }
+  bool has_energy() const {
+    return !uses_every_direction(method) && method != Method::kScale && method != Method::kRollback;
+  }
+  /// A gain on a scaled update is another factor.
+  bool has_gain() const { return method != Method::kScale && method != Method::kRollback; }
   /// "sage energy=0.95 gain=1.5 other=keep": what it has in common with those that differ in the
   /// strength alone.
   std::string series() const;
@@ -61,6 +68,8 @@ struct SweepResult {
   /// the unlearned model where none does better than it. Of equal ones the first, and uniform
   /// scaling before the others.
   const SweepCandidate& best() const;
+  /// Its name; "unlearned" for the model as it is.
+  std::string best_name() const;
   /// The same among uniform scalings and the unlearned model alone.
   const SweepCandidate& best_scaling() const;
   /// Whether `best` is the unlearned model or a scaled one: nothing beats shrinking the update.
