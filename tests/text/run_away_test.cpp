@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <chrono>
+#include <ctime>
 
 #include "text_testing.h"
 
@@ -9,13 +9,13 @@ namespace {
 
 using nlohmann::json;
 
+/// Of the processor, not of the clock: what else runs on the machine does not count.
 double seconds_of(const Tokenizer& tokenizer, const std::string& text, int times) {
   double best = 1e9;
   for (int i = 0; i < times; ++i) {
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();
     EXPECT_FALSE(tokenizer.encode(text).empty());
-    best = std::min(
-        best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    best = std::min(best, static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC);
   }
   return best;
 }
@@ -31,7 +31,7 @@ std::string repeat(std::string_view part, size_t size) {
 void expect_about_linear(const Tokenizer& tokenizer, std::string_view part) {
   constexpr size_t kSize = size_t{1} << 15;
   const double small = seconds_of(tokenizer, repeat(part, kSize), 3);
-  const double large = seconds_of(tokenizer, repeat(part, 32 * kSize), 1);
+  const double large = seconds_of(tokenizer, repeat(part, 32 * kSize), 2);
   EXPECT_LT(large, 250 * small) << "text of " << part;
 }
 
