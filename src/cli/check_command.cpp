@@ -123,7 +123,7 @@ void add_check(CLI::App& app, Common& common, Action& action) {
   };
   command
       ->add_option("report", words->report,
-                   "sagesan_report.json of 'sanitize', or the JSON of 'evaluate'")
+                   "sagesan_report.json of 'sanitize', or the JSON of 'evaluate' or 'sweep'")
       ->required()
       ->type_name("FILE");
   command

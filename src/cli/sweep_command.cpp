@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -17,7 +18,7 @@ struct Words {
   std::string methods = "sage,forget-aware",
               strengths = fmt::format("{:g}", fmt::join(SweepOptions{}.strengths, ",")),
               energies = "0.95";
-  std::string gains = "1,1.5", others = "shrink", keep_forgetting = "0.95";
+  std::string gains = "1,1.5", shares = "0.1", others = "shrink", keep_forgetting = "0.95";
   std::string out, json, html;
   bool overwrite = false;
 };
@@ -54,6 +55,10 @@ SweepOptions parse(const CLI::App& command, const Words& words) {
   options.strengths = parse_numbers("--strengths", words.strengths, 0, 1e12, true);
   options.energies = parse_numbers("--energies", words.energies, 0, 1, false);
   options.gains = parse_numbers("--gains", words.gains, 0, 1e6, false);
+  options.shares = parse_numbers("--shares", words.shares, 0, 1, false);
+  if (command.count("--shares") > 0 && std::find(options.methods.begin(), options.methods.end(),
+                                                 Method::kRollback) == options.methods.end())
+    throw UsageError("--shares goes with --methods rollback alone");
   options.others.clear();
   for (const std::string& word : split_list("--others", words.others)) {
     options.others.push_back(parse_choice("--others", word, kOtherPolicies, other_policy_name));
@@ -148,6 +153,7 @@ void add_sweep(CLI::App& app, Common& common, Action& action) {
   list("--strengths", words->strengths, "strengths to try");
   list("--energies", words->energies, "energies to try");
   list("--gains", words->gains, "carrier gains to try");
+  list("--shares", words->shares, "shares of rollback to try");
   list("--others", words->others, "policies for embeddings, norms and biases to try");
   command
       ->add_option("--keep-forgetting", words->keep_forgetting,

@@ -42,7 +42,11 @@ LikelihoodSummary summarize(const std::vector<TextScore>& scores) {
   LikelihoodSummary result;
   double total = 0;
   for (const TextScore& score : scores) {
-    if (score.empty()) continue;
+    if (score.empty()) {
+      result.losses.emplace_back();
+      continue;
+    }
+    result.losses.emplace_back(score.loss());
     ++result.records;
     result.tokens += score.tokens();
     total += score.negative_log_likelihood();

@@ -21,7 +21,7 @@ bool contains(const std::vector<SweepCandidate>& candidates, const SweepCandidat
   return std::any_of(candidates.begin(), candidates.end(), [&](const SweepCandidate& candidate) {
     return wanted.method == candidate.method && same(wanted.strength, candidate.strength) &&
            wanted.energy == candidate.energy && wanted.gain == candidate.gain &&
-           wanted.other == candidate.other;
+           wanted.share == candidate.share && wanted.other == candidate.other;
   });
 }
 
@@ -41,10 +41,13 @@ std::vector<SweepCandidate> list_candidates(const SweepOptions& options) {
     const auto strengths = kind.has_strength() ? options.strengths : std::vector{fixed};
     const auto energies = kind.has_energy() ? options.energies : std::vector{kind.energy};
     const auto gains = kind.has_gain() ? options.gains : std::vector{kind.gain};
+    const auto shares = method == Method::kRollback ? options.shares : std::vector{kind.share};
     for (const OtherPolicy other : options.others) {
       for (const double energy : energies) {
         for (const double gain : gains) {
-          for (const double strength : strengths) add({method, strength, energy, gain, other});
+          for (const double strength : strengths) {
+            for (const double share : shares) add({method, strength, energy, gain, other, share});
+          }
         }
       }
     }
@@ -101,6 +104,7 @@ SanitizeOptions options_of(const SweepCandidate& candidate, const SanitizeOption
   options.energy = candidate.energy;
   options.carrier_gain = candidate.gain;
   options.other = candidate.other;
+  if (candidate.method == Method::kRollback) options.share = candidate.share;
   return options;
 }
 

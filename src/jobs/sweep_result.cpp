@@ -59,8 +59,12 @@ std::optional<double> interpolate(const std::vector<const SweepCandidate*>& poin
 
 Json losses_json(const LikelihoodSummary& forget, const LikelihoodSummary& retain) {
   const auto of = [](const LikelihoodSummary& summary) {
-    return Json{{"mean_negative_log_likelihood", summary.mean_negative_log_likelihood},
-                {"mean_answer_probability", summary.mean_answer_probability}};
+    Json json = {{"mean_negative_log_likelihood", summary.mean_negative_log_likelihood},
+                 {"mean_answer_probability", summary.mean_answer_probability},
+                 {"loss_by_index", Json::array()}};
+    for (const auto& loss : summary.losses)
+      json["loss_by_index"].push_back(loss ? Json(*loss) : Json(nullptr));
+    return json;
   };
   return {{"forget", of(forget)}, {"retain", of(retain)}};
 }
@@ -70,6 +74,7 @@ Json candidate_json(const SweepCandidate& candidate) {
   json["name"] = candidate.name();
   json["method"] = method_name(candidate.method);
   json["strength"] = std::isfinite(candidate.strength) ? Json(candidate.strength) : Json(nullptr);
+  json["share"] = candidate.method == Method::kRollback ? Json(candidate.share) : Json(nullptr);
   json["energy"] = candidate.energy;
   json["carrier_gain"] = candidate.gain;
   json["other"] = other_policy_name(candidate.other);
@@ -90,6 +95,7 @@ std::string SweepCandidate::series() const {
 std::string SweepCandidate::name() const {
   if (method == Method::kScale)
     return fmt::format("scale factor={:.4g}{}", gain / (1 + strength), other_suffix(other));
+  if (method == Method::kRollback) return fmt::format("{} share={:g}", series(), share);
   return has_strength() ? fmt::format("{} strength={:g}", series(), strength) : series();
 }
 
@@ -119,7 +125,7 @@ std::vector<SweepResult::EqualForgetting> SweepResult::at_equal_forgetting() con
   for (const std::string& name : names) {
     auto& points = series[name];
     std::stable_sort(points.begin(), points.end(),
-                     [](const auto* a, const auto* b) { return a->strength < b->strength; });
+                     [](const auto* a, const auto* b) { return a->dose() < b->dose(); });
     // A chord to a single point is no way that candidates go.
     const bool begins_unlearned = points.front()->gain == 1 && points.size() > 1;
     if (begins_unlearned) points.insert(points.begin(), &unlearned);

@@ -157,10 +157,11 @@ ReportFigures report_figures(const Json& json, const std::string& where) {
   const JsonObject object(json, where);
   if (object.find("models") != nullptr || object.find("data") != nullptr)
     return evaluate_figures(json, where);
+  if (object.find("candidates") != nullptr) return sweep_figures(json, where);
   if (object.find("schema_version") == nullptr) {
     throw InputError(where,
                      "is no report: expected the sagesan_report.json of 'sanitize' or the "
-                     "JSON of 'evaluate'");
+                     "JSON of 'evaluate' or 'sweep'");
   }
   return sanitize_figures(read_sanitize_report(json, where).report, where);
 }

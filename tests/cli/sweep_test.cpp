@@ -62,6 +62,12 @@ class Sweep : public testing::CliTest {
       const double found = candidate[set]["mean_negative_log_likelihood"];
       const double expected = written[set]["mean_negative_log_likelihood"];
       EXPECT_NEAR(found, expected, 1e-6) << what << " " << set;
+      const json& records = written[set]["probability"]["value_by_index"];
+      const json& losses = candidate[set]["loss_by_index"];
+      ASSERT_EQ(losses.size(), records.size());
+      for (size_t i = 0; i < losses.size(); ++i)
+        EXPECT_NEAR(losses[i].get<double>(), records[std::to_string(i)]["avg_loss"].get<double>(),
+                    1e-6);
     }
   }
 };
@@ -75,9 +81,9 @@ TEST_F(Sweep, EvaluatesWhatSanitizeWouldWrite) {
     model.dtype = DType::kBF16;
     model.noise = 0.3;
     make_texts(model);
-    const json found =
-        run({"--methods", "sage,ridge,random,rollback,forget-aware", "--strengths", "1,10",
-             "--energies", "0.8,0.95", "--gains", "1,1.3", "--others", "shrink,keep,base"});
+    const json found = run({"--methods", "sage,ridge,random,rollback,forget-aware", "--strengths",
+                            "1,10", "--energies", "0.8,0.95", "--gains", "1,1.3", "--shares",
+                            "0.2,0.6", "--others", "shrink,keep,base"});
     expect_same(found["base"], evaluate(base()), "base");
     expect_same(found["unlearned"], evaluate(unlearned()), "unlearned");
     std::set<std::string> methods;
@@ -95,6 +101,7 @@ TEST_F(Sweep, EvaluatesWhatSanitizeWouldWrite) {
         options = joined(options, {"--energy", number(candidate["energy"])});
       if (method != "rollback" && method != "scale")
         options = joined(options, {"--carrier-gain", number(candidate["carrier_gain"])});
+      if (method == "rollback") options = joined(options, {"--share", number(candidate["share"])});
       if (method == "forget-aware") options = joined(options, {"--forget", forget()});
       succeed(sanitize(options));
       expect_same(candidate, evaluate(out()), candidate["name"]);
@@ -136,7 +143,11 @@ TEST_F(Sweep, ShowsTheFrontierOnAPage) {
   const std::filesystem::path strange = root_ / "<b>keep.jsonl";
   std::filesystem::copy(other(), strange);
   const std::filesystem::path page = root_ / "sweep.html";
-  succeed(sweep({"--strengths", "1", "--retain-eval", strange, "--html", page, "-q"}));
+  const std::filesystem::path scores = root_ / "sweep.json";
+  succeed(sweep(
+      {"--strengths", "1", "--retain-eval", strange, "--html", page, "--json", scores, "-q"}));
+  succeed({"check", scores, "--rule", "best.kept_forgetting >= 0.95", "--against", scores});
+  refuse({"check", scores, "--rule", "at_equal_forgetting.scale <= 0"}, 5, {"scale <= 0"});
   const std::string html = read_file(page);
   for (const char* part : {"Forgetting and retention", "<svg", "scale factor=0.9", "(best)",
                            "At equal forgetting", "&lt;b&gt;keep.jsonl"})
@@ -171,6 +182,7 @@ TEST_F(Sweep, RefusesTextsThatAreNotForgotten) {
 }
 
 TEST_F(Sweep, RefusesWhatCannotBeMeant) {
+  refuse(sweep({"--shares", "0.5"}), 2, {"--shares", "rollback"});
   refuse({"sweep", "--base", base(), "--unlearned", unlearned(), "--retain", retain(),
           "--retain-eval", other()},
          2, {"--forget"});

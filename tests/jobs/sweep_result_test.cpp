@@ -3,7 +3,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "helpers/files.h"
 #include "sagesan/jobs/sweep.h"
+#include "sagesan/report/figures.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -74,6 +76,46 @@ TEST(SweepResult, InterpolatesAlongEachSeries) {
   EXPECT_EQ(points[1].series, "scale");
   EXPECT_FALSE(points[1].retain_loss.has_value());
   EXPECT_FALSE(points[2].retain_loss.has_value());
+}
+
+/// Rollback has shares in the place of strengths. The level is 4.6.
+TEST(SweepResult, InterpolatesAlongTheSharesOfRollback) {
+  SweepCandidate much = candidate(Method::kRollback, 0, 4, 1);
+  much.share = 0.5;
+  SweepCandidate little = candidate(Method::kRollback, 0, 4.8, 2.5);
+  little.share = 0.1;
+  const SweepResult result = make_result({much, little});
+  EXPECT_EQ(result.candidates[0].name(), "rollback share=0.5");
+  const auto points = result.at_equal_forgetting();
+  ASSERT_EQ(points.size(), 1);
+  EXPECT_EQ(points[0].series, "rollback");
+  EXPECT_NEAR(points[0].retain_loss.value(), 2.125, 1e-12);
+}
+
+TEST(SweepResult, IsAReportThatRulesCanBeHeldAgainst) {
+  const SweepResult result =
+      make_result({candidate(Method::kSage, 1, 4.8, 2), candidate(Method::kSage, 3, 4.2, 1.5)});
+  const Json json = result.to_json();
+  const ReportFigures figures = report_figures(json, "s.json");
+  EXPECT_EQ(figures.require("base.forget.mean_negative_log_likelihood").value, 1);
+  EXPECT_EQ(figures.require("unlearned.forget.mean_negative_log_likelihood").value, 5);
+  EXPECT_EQ(figures.require("best.retain.mean_negative_log_likelihood").value, 2);
+  EXPECT_EQ(figures.require("best.retain.mean_negative_log_likelihood").better, Better::kLower);
+  EXPECT_EQ(figures.require("best.forget.mean_negative_log_likelihood").better, Better::kHigher);
+  EXPECT_NEAR(figures.require("best.kept_forgetting").value, 0.95, 1e-12);
+  EXPECT_NEAR(figures.require("at_equal_forgetting.sage energy=0.95").value,
+              result.at_equal_forgetting()[0].retain_loss.value(), 1e-12);
+  const auto refuse = [&](const char* key, const Json& value) {
+    Json broken = json;
+    broken[key] = value;
+    testing::expect_input_error([&] { report_figures(broken, "s.json"); }, "s.json", key);
+  };
+  refuse("base", nullptr);
+  refuse("best", 1);
+  refuse("candidates", Json::object());
+  refuse("candidates", {1});
+  refuse("at_equal_forgetting", 3);
+  refuse("schema_version", 2);
 }
 
 TEST(SweepResult, RefusesTextsThatAreNotForgotten) {

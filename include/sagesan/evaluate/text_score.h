@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace sagesan {
@@ -39,6 +40,8 @@ struct LikelihoodSummary {
   double mean_negative_log_likelihood = 0;  ///< nats per token, over all tokens
   double perplexity = 0;                    ///< exp of it
   double mean_answer_probability = 0;       ///< mean over the records
+  /// Of each text, those that do not count too: its loss per token; absent where nothing is scored.
+  std::vector<std::optional<double>> losses;
 };
 LikelihoodSummary summarize(const std::vector<TextScore>& scores);
 

@@ -19,6 +19,7 @@ struct SweepCandidate {
   double strength = 1;  ///< infinite: nullspace; of rollback no more than 0
   double energy = 0.95, gain = 1;
   OtherPolicy other = OtherPolicy::kShrink;
+  double share = 0;  ///< of rollback
 
   LikelihoodSummary forget, retain;
   /// (L - L_base) / (L_unlearned - L_base) of the mean losses L on the forget texts: the share of
@@ -35,10 +36,12 @@ struct SweepCandidate {
   }
   /// A gain on a scaled update is another factor.
   bool has_gain() const { return method != Method::kScale && method != Method::kRollback; }
+  /// What grows along a series: the strength, or the share of rollback.
+  double dose() const { return method == Method::kRollback ? share : strength; }
   /// "sage energy=0.95 gain=1.5 other=keep": what it has in common with those that differ in the
-  /// strength alone.
+  /// dose alone.
   std::string series() const;
-  /// The same with the strength.
+  /// The same with the dose.
   std::string name() const;
 };
 
@@ -51,6 +54,7 @@ struct SweepOptions {
   std::vector<Method> methods = {Method::kSage, Method::kForgetAware};
   std::vector<double> strengths = {0.01, 0.03, 0.1, 0.3, 1, 3, 10};
   std::vector<double> energies = {0.95}, gains = {1, 1.5};  ///< docs/evidence.md
+  std::vector<double> shares = {0.1};                       ///< of rollback
   std::vector<OtherPolicy> others = {OtherPolicy::kShrink};
   double keep_forgetting = 0.95;  ///< what the best must keep, in (0, 1]
 };
