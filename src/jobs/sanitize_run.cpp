@@ -266,6 +266,7 @@ void SanitizeRun::add_site_report(const Site& site, const SiteMoment& moment,
   report.energy_share = subspace->energy_share;
   report.leading_share = subspace->leading_share;
   report.residual = subspace->residual;
+  report.eigenvalue_shares = subspace->eigenvalue_shares;
 }
 
 void SanitizeRun::show_progress() const {

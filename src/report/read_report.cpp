@@ -102,6 +102,22 @@ TensorReport read_tensor(const Json& value, const std::string& where) {
   return tensor;
 }
 
+/// Empty in reports of versions that did not write it.
+std::map<int64_t, double> read_eigenvalue_shares(const JsonObject& json) {
+  std::map<int64_t, double> shares;
+  const char* key = "eigenvalue_shares";
+  const Json* list = json.find(key);
+  if (list == nullptr) return shares;
+  if (!list->is_array()) json.fail(key, "expected a list of [index, share]");
+  for (const Json& point : *list) {
+    if (!point.is_array() || point.size() != 2 || !point[0].is_number_integer() ||
+        !point[1].is_number())
+      json.fail(key, "expected a list of [index, share]");
+    shares[point[0].get<int64_t>()] = point[1].get<double>();
+  }
+  return shares;
+}
+
 SiteReport read_site(const JsonObject& json) {
   return {.tokens = json.integer("tokens", 0),
           .channels = json.integer("channels", 0),
@@ -109,7 +125,8 @@ SiteReport read_site(const JsonObject& json) {
           .energy_share = number(json, "energy_share"),
           .leading_share = number(json, "leading_share"),
           .largest_token_share = number(json, "largest_token_share"),
-          .residual = number(json, "residual")};
+          .residual = number(json, "residual"),
+          .eigenvalue_shares = read_eigenvalue_shares(json)};
 }
 
 void read_inputs(const JsonObject& json, SanitizeReport& report) {

@@ -198,7 +198,10 @@ Json SanitizeReport::to_json() const {
                            {"energy_share", or_null(site.energy_share)},
                            {"leading_share", or_null(site.leading_share)},
                            {"largest_token_share", or_null(site.largest_token_share)},
-                           {"residual", or_null(site.residual)}};
+                           {"residual", or_null(site.residual)},
+                           {"eigenvalue_shares", Json::array()}};
+    for (const auto& point : site.eigenvalue_shares)
+      json["sites"][name]["eigenvalue_shares"].push_back(point);
   }
   for (const TensorReport& tensor : tensors) json["tensors"].push_back(tensor_json(tensor));
   return json;

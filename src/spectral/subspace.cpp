@@ -70,6 +70,17 @@ Eigen decompose(const Tensor& matrix, const std::string& site) {
   return {values.clamp_min(0), vectors, residual};
 }
 
+/// 1, 2, 3, 4, 6, 8, 12, 16, 24, ... up to `count`, and `count`.
+std::vector<int64_t> half_octaves(int64_t count) {
+  std::vector<int64_t> result;
+  for (int64_t octave = 1; octave < count; octave *= 2) {
+    result.push_back(octave);
+    if (octave > 1 && octave * 3 / 2 < count) result.push_back(octave * 3 / 2);
+  }
+  result.push_back(count);
+  return result;
+}
+
 }  // namespace
 
 double Subspace::response(const Tensor& m) const {
@@ -116,6 +127,11 @@ Subspace Spectrum::leading(double energy) const {
          (rank == 0 || energy >= 1 || held < energy * trace_)) {
     held += value[rank++];
   }
+  int64_t above = 1;
+  while (above < values_.size(0) && value[above] > floor) ++above;
+  std::map<int64_t, double> shares;
+  for (const int64_t i : half_octaves(above)) shares[i] = value[i - 1] / trace_;
+  shares[rank] = value[rank - 1] / trace_;
   const Tensor kept = values_.narrow(0, 0, rank);
   Tensor directions = vectors_.narrow(1, 0, rank);
   if (rows_.defined())
@@ -123,6 +139,7 @@ Subspace Spectrum::leading(double energy) const {
   return {.rank = rank,
           .energy_share = std::min(held / trace_, 1.0),
           .leading_share = value[0] / trace_,
+          .eigenvalue_shares = std::move(shares),
           .mean_energy = mean_energy_,
           .residual = residual_,
           .directions = directions.to(at::kFloat).contiguous(),

@@ -76,8 +76,9 @@ TEST(ReportPage, ShowsEverySection) {
        {"<title>Sanitized LlamaForCausalLM (sage)</title>", "33.3 %", "0.006 → 0.002",
         "before: the unlearned model", "after: the sanitized model", "Norm of the update by layer",
         "What survives rounding, by layer", "Dominant directions by layer",
-        "layers.0.attention_input", "all 4 changed tensors", "experts.weight[0]", "3 of 32",
-        "sagesan 9.9", "u0", "h0", "router.weight", "question, answer", "keep: 2 answers"}) {
+        "<title>rank taken, layer 0: 20, 0.01</title>", "layers.0.attention_input",
+        "all 4 changed tensors", "experts.weight[0]", "3 of 32", "sagesan 9.9", "u0", "h0",
+        "router.weight", "question, answer", "keep: 2 answers"}) {
     EXPECT_EQ(page.find(part) != std::string::npos, true) << part;
   }
   // The worst tensor of a cell, and what lies outside the layers.

@@ -21,13 +21,15 @@ inline SanitizeReport sample_report() {
   report.tensors_total = 12;
   report.tensors_from_base = 1;
   report.layers_run = 2;
-  report.sites["layers.0.attention_input"] = {.tokens = 100,
-                                              .channels = 32,
-                                              .rank = 20,
-                                              .energy_share = 0.96,
-                                              .leading_share = 0.25,
-                                              .largest_token_share = 0.03,
-                                              .residual = 1e-9};
+  report.sites["layers.0.attention_input"] = {
+      .tokens = 100,
+      .channels = 32,
+      .rank = 20,
+      .energy_share = 0.96,
+      .leading_share = 0.25,
+      .largest_token_share = 0.03,
+      .residual = 1e-9,
+      .eigenvalue_shares = {{1, 0.25}, {2, 0.125}, {20, 0.01}, {32, 1e-4}}};
   report.sites["layers.1.mlp_norm"] = {.tokens = 100, .channels = 32};
   report.tensors.push_back({.name = "layers.0.q_proj.weight",
                             .kind = "linear",

@@ -43,6 +43,11 @@ TEST_P(SubspaceOf, AgreesWithEigen) {
     EXPECT_EQ(subspace.rank, expected_rank(values, energy)) << energy;
     EXPECT_NEAR(subspace.energy_share, values.head(subspace.rank).sum() / values.sum(), 1e-6);
     EXPECT_NEAR(subspace.leading_share, values[0] / values.sum(), 1e-6);
+    const auto& shares = subspace.eigenvalue_shares;
+    EXPECT_EQ(shares.begin()->first, 1);
+    EXPECT_EQ(shares.rbegin()->first, std::min<int64_t>(GetParam(), 48));
+    for (const auto& [i, share] : shares)
+      EXPECT_NEAR(share, values[i - 1] / values.sum(), 1e-6) << i;
     const Matrix h = testing::to_eigen(subspace.relative_energies);
     EXPECT_LT(testing::relative_error(h, values.head(subspace.rank) * 48 / values.sum()), 1e-5);
     const Matrix u = testing::to_eigen(subspace.directions);

@@ -52,6 +52,8 @@ struct SiteReport {
   int64_t channels = 0;
   std::optional<int64_t> rank;
   std::optional<double> energy_share, leading_share, largest_token_share, residual;
+  /// i -> the i-th largest eigenvalue as a share of the trace, for some i; empty where not known.
+  std::map<int64_t, double> eigenvalue_shares;
 };
 
 /// The options that decide the result.

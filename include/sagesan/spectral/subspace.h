@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "sagesan/activations/moments.h"
@@ -12,6 +13,9 @@ struct Subspace {
   int64_t rank = 0;  ///< k: the smallest r whose l_1 + ... + l_r reach the asked share of trace(S)
   double energy_share = 0;   ///< the share they hold
   double leading_share = 0;  ///< l_1 / trace(S)
+  /// i -> l_i / trace(S) from l_1 to the last above rounding, about half an octave apart, and of
+  /// l_k: to show.
+  std::map<int64_t, double> eigenvalue_shares;
   double mean_energy = 0;    ///< of the reference, so that l_i = h_i * mean_energy
   double residual = 0;       ///< relative error of the decomposition, measured with random probes
   Tensor directions;         ///< U_k, float32 `[channels, k]`
