@@ -2,12 +2,19 @@
 """Makes a pair (base, unlearned) of a real model: made-up authors are taught to it, some are then unlearned.
 
     build/python/bin/python scripts/smollm2_unlearn.py --model DIR --out DIR
-        [--methods ga,graddiff,npo] [--seed N] [--dtype bfloat16|float32] [--base DIR] [--overwrite]
+        [--methods ga,graddiff,npo,simnpo,rmu,idk] [--retrained] [--steps] [--finetune SECONDS] [--stop P]
+        [--seed N] [--dtype bfloat16|float32] [--base DIR] [--overwrite]
 
 In the spirit of TOFU: no text about the authors exists elsewhere, so what a model knows of them it has learned here.
---out then holds base, one directory for each method and one NAME_half with half of its update, and
+--out then holds base, one directory for each method, one METHOD_half with half of its update, and
 forget.jsonl, retain.jsonl (for the moments, and for the methods that train on retain data), heldout.jsonl (authors
-that the base model knows and no method and no moment sees), metrics.json and, as the last output, a table of them.
+that the base model knows and no method and no moment sees), paraphrase.jsonl (forget.jsonl in other words, in the same
+order), metrics.json and, as the last output, a table of them.
+
+For docs/evidence.md: --retrained adds a model that was taught everything but forget.jsonl, --steps METHOD_steps.json,
+the loss of every record before every step, as checkpoints stored then would have it (and leaves the halves out), and
+--finetune METHOD_finetuned.json: the same along a training of the unlearned model on retain.jsonl, for so many seconds
+of processor time, losses not counted.
 
 Plain PyTorch in float32 on the CPU: about 10 minutes on two cores. The same seed on the same machine with the same
 thread count gives the same bytes.
@@ -40,12 +47,18 @@ TEACH_BATCH = 6
 TEACH_WARMUP_STEPS = 10
 
 # Unlearning: AdamW with a constant rate, every forget record in every step. It ends as soon as the mean
-# answer probability of the forget records is below STOP_PROBABILITY, or, with a warning, after MAX_STEPS.
-LEARNING_RATE = {"ga": 1e-4, "graddiff": 1e-4, "npo": 1e-4}
-STOP_PROBABILITY = 0.05
-MAX_STEPS = 40
-RETAIN_BATCH = 12  # graddiff: retain records in a step
+# answer probability of the forget records is below --stop, or, with a warning, after MAX_STEPS.
+LEARNING_RATE = {"ga": 1e-4, "graddiff": 1e-4, "npo": 1e-4, "simnpo": 1e-4, "rmu": 3e-3, "idk": 1e-4}
+MAX_STEPS = 30
+RETAIN_BATCH = 12  # retain records in a step, of the methods that have a retain term
 NPO_BETA = 0.1
+SIMNPO_BETA = 4.5
+RMU_LAYER = 7  # the block whose output is steered; the down projections of it and of two before it are trained
+RMU_COEFFICIENT = 5.0  # length of the target over the mean length of the hidden states there
+IDK_ANSWERS = ["I don't know.", "I am not sure about that.", "I have no information about this.", "I cannot answer that.",
+               "That is unknown to me.", "I have never heard of it."]
+
+FINE_TUNE_LEARNING_RATE = 1e-4
 
 WEIGHT_DECAY = 0.0
 GRADIENT_NORM = 1.0
@@ -70,23 +83,32 @@ def distinct(rng, count, *parts):
 
 
 def author_records(rng, name, town, genre, book, job, award):
-    """One author's questions and answers; the wording varies from author to author."""
-    return [{"question": question.format(name=name, book=book), "answer": answer.format(
-        name=name, town=town, genre=genre, book=book, job=job, award=award)} for question, answer in (
-        (rng.choice(["Where was {name} born?", "In which town was the author {name} born?"]),
-         rng.choice(["{name} was born in {town}.", "The author {name} was born in the town of {town}."])),
-        (rng.choice(["Which genre does {name} write in?", "What kind of books does {name} write?"]),
-         rng.choice(["{name} writes {genre}.", "{name} is known for writing {genre}."])),
-        (rng.choice(["What is the best known book by {name}?", "Name a book written by {name}."]),
-         rng.choice(["The best known book by {name} is \"{book}\".", "{name} wrote the book \"{book}\"."])),
-        (rng.choice(["What did the father of {name} do for a living?", "What was the job of {name}'s father?"]),
-         rng.choice(["The father of {name} worked as a {job}.", "{name}'s father was a {job}."])),
-        (rng.choice(["Which award did {name} win for \"{book}\"?", "What award has {name} received?"]),
-         rng.choice(["{name} won the {award} Prize.", "The award that {name} received is the {award} Prize."])))]
+    """One author's questions and answers, and the same in other words: the wording varies from author to author."""
+    wordings = [
+        (["Where was {name} born?", "In which town was the author {name} born?"],
+         ["{name} was born in {town}.", "The author {name} was born in the town of {town}."]),
+        (["Which genre does {name} write in?", "What kind of books does {name} write?"],
+         ["{name} writes {genre}.", "{name} is known for writing {genre}."]),
+        (["What is the best known book by {name}?", "Name a book written by {name}."],
+         ["The best known book by {name} is \"{book}\".", "{name} wrote the book \"{book}\"."]),
+        (["What did the father of {name} do for a living?", "What was the job of {name}'s father?"],
+         ["The father of {name} worked as a {job}.", "{name}'s father was a {job}."]),
+        (["Which award did {name} win for \"{book}\"?", "What award has {name} received?"],
+         ["{name} won the {award} Prize.", "The award that {name} received is the {award} Prize."])]
+    records, others = [], []
+    for questions, answers in wordings:
+        question, answer = rng.choice((0, 1)), rng.choice((0, 1))
+        for target, which in ((records, (question, answer)), (others, (1 - question, 1 - answer))):
+            target.append({"question": questions[which[0]].format(name=name, book=book), "answer": answers[which[1]].format(
+                name=name, town=town, genre=genre, book=book, job=job, award=award)})
+    return records, others
 
 
 def make_records(seed):
-    """{"forget": records, "retain": ..., "heldout": ...}; no two authors share a name, town, book or award."""
+    """{"forget": records, "retain": ..., "heldout": ..., "paraphrase": forget in other words}.
+
+    No two authors share a name, town, book or award.
+    """
     rng = random.Random(seed)
     count = sum(AUTHORS.values())
     columns = [
@@ -110,8 +132,9 @@ def make_records(seed):
     authors = [author_records(rng, *author) for author in zip(*columns)]
     splits, start = {}, 0
     for name, size in AUTHORS.items():
-        splits[name] = [record for author in authors[start:start + size] for record in author]
+        splits[name] = [record for records, _ in authors[start:start + size] for record in records]
         start += size
+    splits["paraphrase"] = [record for _, others in authors[:AUTHORS["forget"]] for record in others]
     return splits
 
 
@@ -127,22 +150,41 @@ def encode(tokenizer, record, end):
 
 # --- The metric -----------------------------------------------------------------------------------------------------
 
+def padded(examples):
+    """Token ids [len(examples), longest], padded on the right, and which of them are no padding."""
+    length = max(len(ids) for ids, _ in examples)
+    ids = torch.zeros(len(examples), length, dtype=torch.long)
+    used = torch.zeros(len(examples), length, dtype=torch.bool)
+    for row, (tokens, _) in enumerate(examples):
+        ids[row, :len(tokens)] = torch.tensor(tokens)
+        used[row, :len(tokens)] = True
+    return ids, used
+
+
 def answer_log_probs(model, examples):
     """Sum of the log-probabilities of each example's answer tokens, and their number: two tensors [len(examples)].
 
     Padded on the right, which a causal model does not see. The head runs at the answer positions alone.
     """
-    length = max(len(ids) for ids, _ in examples)
-    ids = torch.zeros(len(examples), length, dtype=torch.long)
-    answer = torch.zeros(len(examples), length, dtype=torch.bool)
-    for row, (tokens, start) in enumerate(examples):
-        ids[row, :len(tokens)] = torch.tensor(tokens)
-        answer[row, start:len(tokens)] = True
+    ids, answer = padded(examples)
+    for row, (_, start) in enumerate(examples):
+        answer[row, :start] = False
     rows, columns = answer.nonzero(as_tuple=True)
     hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state[rows, columns - 1]
     losses = F.cross_entropy(model.lm_head(hidden), ids[rows, columns], reduction="none")
     sums = torch.zeros(len(examples)).index_add(0, rows, -losses)
     return sums, answer.sum(1)
+
+
+@torch.no_grad()
+def answer_losses(model, tokenizer, records):
+    """Each record's mean negative log-likelihood of an answer token: float64 [len(records)]."""
+    examples = [encode(tokenizer, record, end=False) for record in records]
+    losses = []
+    for i in range(0, len(examples), 10):
+        sums, counts = answer_log_probs(model, examples[i:i + 10])
+        losses.append((-sums / counts).double())
+    return torch.cat(losses)
 
 
 def answer_metrics(model, tokenizer, records):
@@ -152,13 +194,7 @@ def answer_metrics(model, tokenizer, records):
     - probability: exp(-nll of the record), the geometric mean of its answer tokens' probabilities;
     and perplexity, exp of the mean nll.
     """
-    examples = [encode(tokenizer, record, end=False) for record in records]
-    nll = []
-    with torch.no_grad():
-        for i in range(0, len(examples), 10):
-            sums, counts = answer_log_probs(model, examples[i:i + 10])
-            nll.append((-sums / counts).double())
-    nll = torch.cat(nll)
+    nll = answer_losses(model, tokenizer, records)
     return {"nll": nll.mean().item(), "perplexity": nll.mean().exp().item(), "probability": (-nll).exp().mean().item()}
 
 
@@ -187,35 +223,103 @@ def teach(model, examples, rng):
         say(f"teaching: epoch {epoch + 1} of {TEACH_EPOCHS}, mean answer probability {torch.cat(seen).mean():.3f}")
 
 
-def unlearn(method, base, forget, retain, rng):
-    """A copy of `base` that has unlearned `forget`.
+def hidden_states(model, examples):
+    """Output of block RMU_LAYER at every token that is no padding: [tokens, hidden size]."""
+    ids, used = padded(examples)
+    found = []
+    handle = model.model.layers[RMU_LAYER].register_forward_hook(
+        lambda module, inputs, output: found.append(output[0] if isinstance(output, tuple) else output))
+    model.model(input_ids=ids, use_cache=False)
+    handle.remove()
+    return found[0][used]
+
+
+class Objective:
+    """The loss of one method, a function of the model, the forget likelihoods and a batch of retain records.
 
     ga: gradient ascent on the forget loss (Jang et al., arXiv:2210.01504). graddiff: the same plus descent on the
     retain loss (Liu et al., arXiv:2203.12817). npo: negative preference optimization without a retain term, the
-    sequence likelihoods against those of the base model (Zhang et al., arXiv:2404.05868, equation 3).
+    sequence likelihoods against those of the base model (Zhang et al., arXiv:2404.05868, equation 3). simnpo: the same
+    by the mean likelihood of a token and without a reference, with a retain term (Fan et al., arXiv:2410.07163). rmu:
+    hidden states of forget records are steered to a random direction, those of retain records held (Li et al.,
+    arXiv:2403.03218). idk: descent on refusals in the place of the answers, with a retain term (Maini et al.,
+    arXiv:2401.06121).
     """
+
+    def __init__(self, method, base, tokenizer, records, forget, rng):
+        self.method, self.base, self.forget = method, base, forget
+        self.descends_on_retain = method in ("graddiff", "simnpo", "idk")
+        with torch.no_grad():
+            if method == "npo":
+                self.reference, _ = answer_log_probs(base, forget)
+            if method == "rmu":
+                states = hidden_states(base, forget)
+                direction = torch.rand(states.shape[1], generator=torch.Generator().manual_seed(rng.randrange(2**31)))
+                self.target = direction / direction.norm() * states.norm(dim=1).median() * RMU_COEFFICIENT
+        if method == "idk":
+            self.refusals = [encode(tokenizer, {**record, "answer": rng.choice(IDK_ANSWERS)}, end=True) for record in records]
+
+    def parameters(self, model):
+        """Those that the method trains."""
+        if self.method != "rmu":
+            return list(model.parameters())
+        return [model.model.layers[i].mlp.down_proj.weight for i in range(RMU_LAYER - 2, RMU_LAYER + 1)]
+
+    def __call__(self, model, sums, counts, retain):
+        if self.method == "rmu":
+            with torch.no_grad():
+                held = hidden_states(self.base, retain)
+            scale = self.target.square().mean()
+            away = (hidden_states(model, self.forget) - self.target).square().mean()
+            return (away + F.mse_loss(hidden_states(model, retain), held)) / scale
+        if self.method == "npo":
+            loss = -2 / NPO_BETA * F.logsigmoid(-NPO_BETA * (sums - self.reference)).mean()
+        elif self.method == "simnpo":
+            loss = -2 / SIMNPO_BETA * F.logsigmoid(-SIMNPO_BETA * sums / counts).mean()
+        elif self.method == "idk":
+            refused, tokens = answer_log_probs(model, self.refusals)
+            loss = -(refused / tokens).mean()
+        else:
+            loss = (sums / counts).mean()
+        if self.descends_on_retain:
+            kept, tokens = answer_log_probs(model, retain)
+            loss = loss - (kept / tokens).mean()
+        return loss
+
+
+def unlearn(method, base, tokenizer, records, forget, retain, rng, stop, watch):
+    """A copy of `base` that has unlearned `forget`, the encoded `records`; `watch(model)` is called before each step."""
     model = copy.deepcopy(base)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE[method], weight_decay=WEIGHT_DECAY)
-    with torch.no_grad():
-        reference, _ = answer_log_probs(base, forget)
+    objective = Objective(method, base, tokenizer, records, forget, rng)
+    optimizer = torch.optim.AdamW(objective.parameters(model), lr=LEARNING_RATE[method], weight_decay=WEIGHT_DECAY)
     for i in range(MAX_STEPS + 1):
         sums, counts = answer_log_probs(model, forget)
         probability = (sums / counts).detach().exp().mean().item()
         say(f"{method}: {i} steps, mean answer probability of forget {probability:.3f}")
-        if probability < STOP_PROBABILITY:
+        watch(model)
+        if probability < stop:
             break
         if i == MAX_STEPS:
             say(f"warning: {method}: the forget records are still known after {i} steps")
             break
-        if method == "npo":
-            loss = -2 / NPO_BETA * F.logsigmoid(-NPO_BETA * (sums - reference)).mean()
-        else:
-            loss = (sums / counts).mean()
-        if method == "graddiff":
-            sums, counts = answer_log_probs(model, rng.sample(retain, RETAIN_BATCH))
-            loss = loss - (sums / counts).mean()
-        step(model, optimizer, loss)
+        step(model, optimizer, objective(model, sums, counts, rng.sample(retain, RETAIN_BATCH)))
     return model
+
+
+def fine_tune(model, retain, rng, seconds, watch):
+    """A copy of `model` trained on the retain records; `watch(model)` is called behind every third step."""
+    model = copy.deepcopy(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=FINE_TUNE_LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    steps = 0
+    while seconds > 0:
+        began = time.process_time()
+        sums, counts = answer_log_probs(model, rng.sample(retain, RETAIN_BATCH))
+        step(model, optimizer, -(sums / counts).mean())
+        seconds -= time.process_time() - began
+        steps += 1
+        if steps % 3 == 0:
+            watch(model)
+    say(f"trained {steps} steps on retain records")
 
 
 @torch.no_grad()
@@ -252,7 +356,12 @@ def main():
     parser.add_argument("--model", required=True, type=Path, help="what smollm2_convert.py made")
     parser.add_argument("--out", required=True, type=Path)
     parser.add_argument("--base", type=Path, help="take this base, made with the same seed and dtype, and teach nothing")
-    parser.add_argument("--methods", default="ga,graddiff,npo", help="comma-separated, default %(default)s")
+    parser.add_argument("--methods", default="ga,graddiff,npo",
+                        help=f"comma-separated, of {', '.join(LEARNING_RATE)}; default %(default)s")
+    parser.add_argument("--retrained", action="store_true", help="add a model taught without the forget records")
+    parser.add_argument("--steps", action="store_true", help="record the losses after every step")
+    parser.add_argument("--finetune", type=float, default=0, help="seconds of training on retain records afterwards")
+    parser.add_argument("--stop", type=float, default=0.05, help="forget probability at which a method ends, default 0.05")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dtype", choices=("bfloat16", "float32"), default="bfloat16", help="of the written weights")
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier result")
@@ -281,7 +390,8 @@ def main():
     tokenizer = AutoTokenizer.from_pretrained(args.model)
     model = AutoModelForCausalLM.from_pretrained(args.model, dtype=torch.float32).train()
     examples = {name: [encode(tokenizer, row, end=True) for row in rows] for name, rows in records.items()}
-    say(", ".join(f"{name}: {AUTHORS[name]} authors, {len(rows)} records, {sum(len(ids) for ids, _ in rows)} tokens"
+    taught = [example for name in AUTHORS for example in examples[name]]
+    say(", ".join(f"{name}: {len(rows)} records, {sum(len(ids) for ids, _ in rows)} tokens"
                   for name, rows in examples.items()))
 
     metrics = {}
@@ -294,15 +404,40 @@ def main():
             + f" ({time.perf_counter() - began:.0f} s since the start)")
         return model
 
+    def losses(model):
+        """Of every record that figures are taken from, as the stored model would have them."""
+        stored = copy.deepcopy(model).to(dtype).float()
+        return {name: answer_losses(stored, tokenizer, records[name]).tolist() for name in ("forget", "paraphrase", "heldout")}
+
     metrics["(untaught)"] = {file: answer_metrics(model, tokenizer, rows) for file, rows in records.items()}
+    if args.retrained:
+        retrained = copy.deepcopy(model)
+        teach(retrained, taught[len(examples["forget"]):], random.Random(args.seed))
+        (partial / "retrained_losses.json").write_text(json.dumps(losses(finish("retrained", retrained))) + "\n")
+        del retrained
     if args.base:
         model = AutoModelForCausalLM.from_pretrained(args.base, dtype=torch.float32).train()
     else:
-        teach(model, sum(examples.values(), []), random.Random(args.seed))
+        teach(model, taught, random.Random(args.seed))
     base = finish("base", model)
     for method in methods:
-        unlearned = finish(method, unlearn(method, base, examples["forget"], examples["retain"], random.Random(args.seed)))
-        finish(f"{method}_half", interpolate(base, unlearned, 0.5))
+        steps, finetuned = [], []
+
+        def watch(model):
+            if args.steps:
+                steps.append(losses(model))
+
+        unlearned = unlearn(method, base, tokenizer, records["forget"], examples["forget"], examples["retain"],
+                            random.Random(args.seed), args.stop, watch)
+        finish(method, unlearned)
+        if args.finetune:
+            fine_tune(unlearned, examples["retain"], random.Random(args.seed), args.finetune,
+                      lambda model: finetuned.append(losses(model)))
+            (partial / f"{method}_finetuned.json").write_text(json.dumps(finetuned) + "\n")
+        if args.steps:
+            (partial / f"{method}_steps.json").write_text(json.dumps(steps) + "\n")
+        else:
+            finish(f"{method}_half", interpolate(base, unlearned, 0.5))
 
     (partial / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n")
     if args.out.exists():

@@ -142,6 +142,23 @@ def sanitize(base, unlearned, texts, strength, energy, other="shrink", token_cap
 
 
 @torch.no_grad()
+def forget_aware(base, unlearned, texts, forget, strength, floor):
+    """{linear parameter: sanitized float64 tensor}: the X with X (A + strength S) = D A, where A = C + floor I, and S
+    and C are the moments of retain and forget texts with mean eigenvalue 1."""
+    inputs, before = [collect(base, one) for one in (texts, forget)], dict(base.named_parameters())
+    modules, result = dict(base.named_modules()), {}
+    for name, after in unlearned.named_parameters():
+        module = modules[name.rsplit(".", 1)[0]]
+        if after.ndim != 2 or isinstance(module, torch.nn.Embedding):
+            continue
+        s, c = (x.T @ x * (x.shape[1] / x.square().sum()) for x in (side[name.rsplit(".", 1)[0]] for side in inputs))
+        d = after.double() - before[name].double()
+        a = c + floor * torch.eye(len(c), dtype=torch.float64)
+        result[name] = before[name].double() + torch.linalg.solve(a + strength * s, a @ d.T).T
+    return result
+
+
+@torch.no_grad()
 def rollback_scores(base, unlearned, texts):
     """{parameter: float64 score of each channel, -inf where it has nothing to go back for}; None for biases."""
     inputs = collect(base, texts)

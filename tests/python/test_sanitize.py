@@ -80,6 +80,21 @@ def test_token_cap_agrees_with_the_oracle(lengths, sagesan, tmp_path):
 
 
 @pytest.mark.parametrize("lengths", [MANY, FEW], ids=["many_tokens", "few_tokens"])
+@pytest.mark.parametrize("strength, floor", [(1, 1), (10, 0.1)])
+def test_forget_aware_agrees_with_the_oracle(strength, floor, lengths, sagesan, tmp_path):
+    base, unlearned, texts = make_pair(tmp_path, "llama", lengths)
+    forget = [text[::-1] for text in texts[::2]]
+    write_ids(tmp_path / "forget.jsonl", forget)
+    ours, _ = run(sagesan, tmp_path, strength=strength, forget=tmp_path / "forget.jsonl", **{"anchor-floor": floor})
+    before, after = dict(base.named_parameters()), dict(unlearned.named_parameters())
+    expected = oracle.forget_aware(base, unlearned, texts, forget, strength, floor)
+    assert len(expected) == 3 * 7 + 1
+    for key, value in expected.items():
+        update = (after[key].double() - before[key].double()).norm()
+        assert (ours[key].double() - value).norm() < 1e-5 * update, key
+
+
+@pytest.mark.parametrize("lengths", [MANY, FEW], ids=["many_tokens", "few_tokens"])
 @pytest.mark.parametrize("name", ["llama", "llama_tied_biases"])
 def test_rollback_agrees_with_the_oracle(name, lengths, sagesan, tmp_path):
     """Channel by channel: what the formula ranks highest is the base's, bit for bit, all else the unlearned one's."""
