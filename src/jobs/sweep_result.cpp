@@ -69,8 +69,16 @@ Json losses_json(const LikelihoodSummary& forget, const LikelihoodSummary& retai
   return {{"forget", of(forget)}, {"retain", of(retain)}};
 }
 
-Json candidate_json(const SweepCandidate& candidate) {
+/// What came of it.
+Json outcome_json(const SweepCandidate& candidate) {
   Json json = losses_json(candidate.forget, candidate.retain);
+  json["kept_forgetting"] = candidate.kept_forgetting;
+  json["recovered"] = candidate.recovered ? Json(*candidate.recovered) : Json(nullptr);
+  return json;
+}
+
+Json candidate_json(const SweepCandidate& candidate) {
+  Json json = outcome_json(candidate);
   json["name"] = candidate.name();
   json["method"] = method_name(candidate.method);
   json["strength"] = std::isfinite(candidate.strength) ? Json(candidate.strength) : Json(nullptr);
@@ -78,8 +86,6 @@ Json candidate_json(const SweepCandidate& candidate) {
   json["energy"] = candidate.energy;
   json["carrier_gain"] = candidate.gain;
   json["other"] = other_policy_name(candidate.other);
-  json["kept_forgetting"] = candidate.kept_forgetting;
-  json["recovered"] = candidate.recovered ? Json(*candidate.recovered) : Json(nullptr);
   return json;
 }
 
@@ -162,7 +168,7 @@ Json SweepResult::to_json() const {
       {"tool", {{"name", "sagesan"}, {"version", SAGESAN_VERSION}}},
       {"keep_forgetting", keep_forgetting},
       {"base", losses_json(base_forget, base_retain)},
-      {"unlearned", losses_json(unlearned.forget, unlearned.retain)},
+      {"unlearned", outcome_json(unlearned)},
       {"inputs",
        {{"forget", sagesan::to_json(forget_files)}, {"retain", sagesan::to_json(retain_files)}}},
       {"candidates", Json::array()},

@@ -63,12 +63,12 @@ std::string color_rules() {
   return rules;
 }
 
-// Last, so that it wins: colors are printed, and what is folded is unfolded where the browser can.
+// Last, so that it wins: colors are printed. What is folded stays so: unfolded it is twenty pages.
 constexpr std::string_view kPrint = R"(
-@media print{:root{color-scheme:light}body{max-width:none;font-size:10pt;padding:0}
+@media print{:root{color-scheme:light;font-size:10px}body{max-width:none;padding:0;font-size:1rem}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}
 h2,figcaption{break-after:avoid}figure,tr,.cards div{break-inside:avoid}.scroll{overflow:visible}
-table{font-size:7.5pt}details::details-content{content-visibility:visible;block-size:auto}}
+details:not([open]),h2:has(+details:not([open])){display:none}}
 )";
 
 }  // namespace
