@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <string>
 
@@ -12,6 +13,15 @@ namespace sagesan::demo {
 
 /// Sizes of the tiny Llama.
 struct LlamaShape {
+  /// As wide and as deep as that many times the usual one.
+  static LlamaShape scaled(int64_t scale) {
+    LlamaShape shape;
+    for (int64_t* size :
+         {&shape.hidden, &shape.intermediate, &shape.layers, &shape.heads, &shape.key_value_heads})
+      *size *= scale;
+    return shape;
+  }
+
   int64_t vocabulary = 0;
   int64_t hidden = 64;
   int64_t intermediate = 192;

@@ -78,7 +78,8 @@ Json train_on_files(const std::vector<fs::path>& files) {
 
 }  // namespace
 
-MadePairs make_pairs(const fs::path& directory, uint64_t seed, const Progress& progress) {
+MadePairs make_pairs(const fs::path& directory, uint64_t seed, const Progress& progress,
+                     int64_t scale) {
   const SingleThread single_thread;
   MadePairs made{.base = directory / "base",
                  .unlearned = {},
@@ -93,7 +94,7 @@ MadePairs make_pairs(const fs::path& directory, uint64_t seed, const Progress& p
 
   Companions companions;
   companions.tokenizer = train_on_files({made.forget, made.retain, made.heldout});
-  LlamaShape shape;
+  LlamaShape shape = LlamaShape::scaled(scale);
   shape.vocabulary = static_cast<int64_t>(companions.tokenizer["model"]["vocab"].size());
   companions.configuration = llama_configuration(shape);
   write_companions(made.base, companions);

@@ -8,12 +8,15 @@
 namespace sagesan::demo {
 namespace {
 
-constexpr double kTeachingRate = 4e-3;
+/// Of the teaching's peak.
+double learning_rate(const LlamaShape& shape) {
+  return 4e-3 * 64 / static_cast<double>(shape.hidden);
+}
+
 constexpr int64_t kTeachingEpochs = 40;
 constexpr size_t kTeachingBatch = 24;
 constexpr int64_t kWarmupSteps = 20;
 
-constexpr double kUnlearningRate = 4e-4;
 constexpr int64_t kUnlearningSteps = 100;
 constexpr double kForgotten = 0.05;
 constexpr double kNpoBeta = 0.1;
@@ -52,7 +55,7 @@ Weights teach(const LlamaShape& shape, const std::vector<Example>& examples, int
     const double fall =
         static_cast<double>(total - step) / static_cast<double>(total - kWarmupSteps);
     optimizer.step(-answer_likelihood(shape, weights, batch).mean(),
-                   kTeachingRate * std::min(rise, fall));
+                   learning_rate(shape) * std::min(rise, fall));
   }
   report(progress, "base", total, total);
   return weights;
@@ -83,7 +86,7 @@ Weights unlearn(const UnlearningMethod& method, const LlamaShape& shape, const W
       const std::vector<Example> batch(order.begin(), order.begin() + count);
       loss = loss - answer_likelihood(shape, weights, batch).mean();
     }
-    optimizer.step(loss, kUnlearningRate);
+    optimizer.step(loss, learning_rate(shape) / 10);
   }
   report(progress, method.name, kUnlearningSteps, kUnlearningSteps);
   return weights;
