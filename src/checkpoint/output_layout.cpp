@@ -103,7 +103,7 @@ class Layout {
     return {{stored.info->name, dtype, source.info->shape}, source};
   }
   OutputTensor put(const StoredTensor& stored, const Update& update) const {
-    return put(stored, update.grown ? update.grown : update.unlearned, update.dtype());
+    return put(stored, update.whole(), update.dtype());
   }
 
   const UpdateVector& updates_;

@@ -29,8 +29,7 @@ struct Texts {
   std::vector<size_t> ends;  ///< of each data set
 
   void add(const TokenData& data) {
-    batch.ids.insert(batch.ids.end(), data.batch.ids.begin(), data.batch.ids.end());
-    batch.lengths.insert(batch.lengths.end(), data.batch.lengths.begin(), data.batch.lengths.end());
+    batch.add(data.batch);
     first_scored.insert(first_scored.end(), data.first_scored.begin(), data.first_scored.end());
     answers.insert(answers.end(), data.answers.begin(), data.answers.end());
     ends.push_back(answers.size());

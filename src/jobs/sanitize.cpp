@@ -106,7 +106,7 @@ ConfigChanges config_changes(const SanitizeOptions& options, const SanitizeInput
   if (std::filesystem::exists(options.unlearned / "config.json")) return changes;
   for (const Update& update : updates.updates) {
     if (!inputs.hints.vocabulary.contains(update.name)) continue;
-    const int64_t rows = (update.grown ? update.grown : update.unlearned).info->shape[0];
+    const int64_t rows = update.whole().info->shape[0];
     if (const StoredTensor base = inputs.base.find(update.name);
         base && base.info->shape[0] != rows)
       changes.vocabulary = rows;

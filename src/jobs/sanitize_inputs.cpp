@@ -52,9 +52,8 @@ void check_tied_heads(const SanitizeInputs& inputs, const UpdateVector& updates)
   for (const StoredTensor& head : updates.tied_copies) {
     const bool of_base = inputs.base.find(head.info->name).info == head.info;
     const Update* update = updates.find(updates.tied_embedding);
-    const StoredTensor embedding = of_base         ? inputs.base.find(updates.tied_embedding)
-                                   : update->grown ? update->grown
-                                                   : update->unlearned;
+    const StoredTensor embedding =
+        of_base ? inputs.base.find(updates.tied_embedding) : update->whole();
     if (same_bytes(head, embedding)) continue;
     throw InputError(head.where(),
                      "differs from the embedding although tie_word_embeddings is true: "
@@ -70,9 +69,7 @@ void check_vocabulary(const SanitizeOptions& options, const SanitizeInputs& inpu
   std::optional<StoredTensor> first;
   for (const std::string& name : inputs.hints.vocabulary) {
     const Update* update = updates.find(name);
-    const StoredTensor stored = update == nullptr ? inputs.base.find(name)
-                                : update->grown   ? update->grown
-                                                  : update->unlearned;
+    const StoredTensor stored = update == nullptr ? inputs.base.find(name) : update->whole();
     if (!stored) continue;
     if (!first) first = stored;
     if (stored.info->shape[0] == first->info->shape[0]) continue;

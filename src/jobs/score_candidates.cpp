@@ -218,8 +218,7 @@ class Race {
 
 void JudgingTexts::add(const TokenData& data, bool is_forget) {
   SAGESAN_ASSERT(!is_forget || forget == batch.lengths.size());
-  batch.ids.insert(batch.ids.end(), data.batch.ids.begin(), data.batch.ids.end());
-  batch.lengths.insert(batch.lengths.end(), data.batch.lengths.begin(), data.batch.lengths.end());
+  batch.add(data.batch);
   first_scored.insert(first_scored.end(), data.first_scored.begin(), data.first_scored.end());
   if (is_forget) forget = batch.lengths.size();
 }

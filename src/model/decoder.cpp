@@ -14,6 +14,11 @@ void TokenBatch::add(const std::vector<int64_t>& text) {
   lengths.push_back(static_cast<int64_t>(text.size()));
 }
 
+void TokenBatch::add(const TokenBatch& texts) {
+  ids.insert(ids.end(), texts.ids.begin(), texts.ids.end());
+  lengths.insert(lengths.end(), texts.lengths.begin(), texts.lengths.end());
+}
+
 std::vector<int64_t> TokenBatch::positions() const {
   std::vector<int64_t> result;
   result.reserve(ids.size());

@@ -11,10 +11,6 @@
 namespace sagesan {
 namespace {
 
-std::string percent(const std::optional<double>& share) {
-  return share ? fmt::format("{:.1f} %", *share * 100) : "–";
-}
-
 Chart frontier_chart(std::vector<FrontierPoint> points) {
   std::stable_sort(points.begin(), points.end(),
                    [](const auto& a, const auto& b) { return a.strength < b.strength; });
@@ -45,8 +41,8 @@ std::string frontier_section(const std::vector<FrontierPoint>& points, const std
                    {"damage taken out", Column::kNumber}});
   for (const FrontierPoint& point : points) {
     table.row({point.name + (point.name == best ? " (best)" : ""), short_number(point.forget_loss),
-               short_number(point.retain_loss), percent(point.kept_forgetting),
-               percent(point.recovered)});
+               short_number(point.retain_loss), share_text(point.kept_forgetting),
+               share_text(point.recovered)});
   }
   return html_section("Forgetting and retention", text,
                       chart_html(frontier_chart(points)) + table.html());

@@ -63,4 +63,8 @@ std::string short_number(const std::optional<double>& value) {
                                                : fmt::format("{:.3g}", *value);
 }
 
+std::string share_text(const std::optional<double>& share) {
+  return share ? fmt::format("{:.1f} %", *share * 100) : "–";
+}
+
 }  // namespace sagesan

@@ -27,18 +27,14 @@ class Cards {
   std::string html_;
 };
 
-std::string percent(const std::optional<double>& share) {
-  return share ? fmt::format("{:.1f} %", *share * 100) : "–";
-}
-
 std::string cards(const SanitizeReport& report) {
   const SanitizeSummary summary = report.summary();
   Cards cards;
-  cards.add("bias kept", percent(summary.linear_kept_bias()),
+  cards.add("bias kept", share_text(summary.linear_kept_bias()),
             fmt::format("{} → {}, mean of the linear modules",
                         short_number(summary.linear_mean_bias_before),
                         short_number(summary.linear_mean_bias_after)));
-  cards.add("norm of the update kept", percent(summary.kept_update_norm()),
+  cards.add("norm of the update kept", share_text(summary.kept_update_norm()),
             fmt::format("{} → {}", short_number(summary.update_norm_before),
                         short_number(summary.update_norm_after)));
   cards.add("tensors sanitized", std::to_string(summary.solved),
@@ -46,9 +42,9 @@ std::string cards(const SanitizeReport& report) {
                         report.tensors_total + report.tensors_from_base));
   cards.add("retain tokens", std::to_string(report.tokens));
   if (summary.survival) {
-    cards.add("survives 4 bits", percent(summary.survival->int4),
-              fmt::format("8 bits: {}, as stored: {}", percent(summary.survival->int8),
-                          percent(summary.survival->stored)));
+    cards.add("survives 4 bits", share_text(summary.survival->int4),
+              fmt::format("8 bits: {}, as stored: {}", share_text(summary.survival->int8),
+                          share_text(summary.survival->stored)));
   }
   if (summary.missed > 0)
     cards.add("target bias missed", std::to_string(summary.missed), "tensors keep more");

@@ -21,6 +21,9 @@ struct Update {
   StoredTensor grown = {};
   bool is_computed = false;  ///< the unlearned values are stored nowhere
 
+  /// The unlearned tensor with all its rows.
+  const StoredTensor& whole() const { return grown ? grown : unlearned; }
+
   /// What the result is stored in unless another dtype is asked for.
   DType dtype() const { return (is_computed ? base : unlearned).info->dtype; }
 };

@@ -23,6 +23,7 @@ struct TokenBatch {
 
   int64_t tokens() const { return static_cast<int64_t>(ids.size()); }
   void add(const std::vector<int64_t>& text);
+  void add(const TokenBatch& texts);
   /// Of each token in its text, from 0.
   std::vector<int64_t> positions() const;
 };

@@ -26,5 +26,7 @@ class HtmlTable {
 
 /// "0.00213", "1.2e-06"; an en dash where there is none.
 std::string short_number(const std::optional<double>& value);
+/// "85.2 %"; the same dash.
+std::string share_text(const std::optional<double>& share);
 
 }  // namespace sagesan
