@@ -14,9 +14,9 @@ percent sign it is the share of the unlearned model's rise in forget loss that i
 Beside the sweeps, METHOD_steps.json and METHOD_finetuned.json of scripts/smollm2_unlearn.py are taken where they are.
 
 Settings: how good one fixed setting is for all unlearning methods. Its score with one is the harmonic mean of
-retention, as a share of the base's, and of forgetting, as a share of the retrained model's (of the unlearned one's
-where there is none; both at most 1); its regret the score it is below the best setting's. The setting with the least
-worst regret over the methods not left out is chosen, and its regrets with those left out are shown beside it.
+retention, as a share of the base's, and of forgetting, as a share of the retrained model's or of the unlearned one's
+(both at most 1); its regret the score it is below the best setting's. The setting with the least worst regret over the
+methods not left out is chosen, and its regrets with those left out are shown beside it.
 """
 import argparse
 import collections
@@ -122,9 +122,9 @@ class Outcome:
         found = [(value, series) for value, series in found if value is not None]
         return self.at_level(max(found, key=lambda f: f[0])[1], level, "reported") if found else None
 
-    def scores(self):
-        """{setting: score}, on the reported records."""
-        base, goal = self.base.reported, (self.retrained or self.unlearned).reported
+    def scores(self, goal):
+        """{setting: score}, on the reported records; `goal` is the attribute whose forgetting counts as 1."""
+        base, goal = self.base.reported, getattr(self, goal).reported
         scores = {}
         for name, point in {"unlearned": self.unlearned, **self.settings}.items():
             kept = min(point.reported.kept / base.kept, 1)
@@ -169,17 +169,17 @@ def print_level(level, outcomes, grid):
             print(f"| {name} | " + " | ".join(cells) + " |")
 
 
-def print_settings(outcomes, left_out, shown=12):
+def print_settings(outcomes, goal, left_out, shown=12):
     """The settings with the least worst regret."""
     regrets = collections.defaultdict(dict)
     for method, seeds in outcomes.items():
-        scores = [seed.scores() for seed in seeds]
+        scores = [seed.scores(goal) for seed in seeds]
         of = {name: mean([score[name] for score in scores]) for name in scores[0]}
         for name, score in of.items():
             regrets[name][method] = max(of.values()) - score
     chosen = [method for method in outcomes if method not in left_out]
     worst = {name: max(found[method] for method in chosen) for name, found in regrets.items()}
-    print("\n### Regret of one setting for all\n")
+    print(f"\n### Regret of one setting for all: as much forgetting as the {goal} model is enough\n")
     print_head(["setting", "worst", *chosen, *(f"{method} (left out)" for method in outcomes if method in left_out)])
     for rank, name in enumerate(sorted(worst, key=worst.get)):
         if rank < shown or name in ("unlearned", "scale factor=0.9", "scale factor=0.5", "sage energy=0.95 strength=1"):
@@ -203,7 +203,9 @@ def main():
     for level in args.levels.split(","):
         print_level(level, outcomes, args.grid)
     if args.grid == "main":
-        print_settings(outcomes, args.left_out.split(","))
+        for goal in ("retrained", "unlearned"):
+            if all(getattr(seed, goal) for seeds in outcomes.values() for seed in seeds):
+                print_settings(outcomes, goal, args.left_out.split(","))
 
 
 if __name__ == "__main__":
