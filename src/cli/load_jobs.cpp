@@ -14,8 +14,8 @@ const Jobs* load() {
   // OpenMP's threads otherwise spin while they wait, against OpenBLAS's, for a third of the time.
   // libgomp reads this when it is loaded.
   ::setenv("OMP_WAIT_POLICY", "passive", 0);
-  // OpenBLAS's yield for 2^26 cycles before they sleep, half of all system time, and on a machine
-  // that others use they yield to those. 2^4 is its least.
+  // OpenBLAS's yield for 2^26 cycles before they sleep, half of all system time. 2^4 is
+  // the least it takes.
   ::setenv("OPENBLAS_THREAD_TIMEOUT", "4", 0);
   // Found through the executable's RUNPATH. Global, because libtorch's own plugins and
   // `support/threads` look for the symbols of what comes along with it.
