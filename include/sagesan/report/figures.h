@@ -42,8 +42,8 @@ ReportFigures sanitize_figures(const SanitizeReport& report, const std::string& 
 /// with several models after `MODEL.`; of figures by record the `agg_value`. Throws `InputError`.
 ReportFigures evaluate_figures(const Json& json, const std::string& where);
 
-/// Of the JSON that `sweep` writes: losses and probabilities of the base, the unlearned model and the
-/// best candidate (`best.retain.mean_negative_log_likelihood`), what the latter is judged by
+/// Of the JSON that `sweep` writes: losses and probabilities of the base, the unlearned model and
+/// the best candidate (`best.retain.mean_negative_log_likelihood`), what the latter is judged by
 /// (`best.kept_forgetting`), and the retain loss of each series at equal forgetting
 /// (`at_equal_forgetting.SERIES`). Throws `InputError`.
 ReportFigures sweep_figures(const Json& json, const std::string& where);
