@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tries ways to sanitize on many unlearned models and keeps what came of each: the data of docs/evidence.md.
 
-    scripts/evidence.py PAIRS [PAIRS ...] [--grid main|energies|others|token-cap] [--methods ga,npo]
+    scripts/evidence.py PAIRS [PAIRS ...] [--grid main|strong|energies|others|token-cap] [--methods ga,npo]
 
 PAIRS is a directory as scripts/smollm2_unlearn.py and build/release/sagesan_make_pairs write it: base, a directory for
 each unlearned model, forget.jsonl, retain.jsonl, heldout.jsonl and, where there is one, paraphrase.jsonl. Several of
@@ -27,6 +27,7 @@ STRENGTHS = ["--strengths", "0.03,0.1,0.3,1,3,10"]
 GRIDS = {
     "main": ["--methods", "sage,ridge,forget-aware,random,rollback", "--gains", "1,1.5", "--shares",
              "0.03,0.1,0.2,0.4,0.7", *STRENGTHS],
+    "strong": ["--methods", "sage,ridge,forget-aware", "--gains", "1,1.5,2", "--strengths", "30,100"],
     "energies": ["--methods", "sage", "--energies", "0.9,0.95,0.99,1", "--gains", "1", *STRENGTHS],
     "others": ["--methods", "sage,ridge,scale", "--others", "shrink,keep", "--gains", "1", *STRENGTHS],
     "token-cap": ["--methods", "sage", "--gains", "1", "--token-cap", "3", *STRENGTHS],

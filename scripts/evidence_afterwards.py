@@ -37,9 +37,9 @@ APPROACHES = {  # method, gain
     "scale": ("scale", 1), "sage": ("sage", 1), "sage, gain 1.5": ("sage", 1.5), "forget-aware": ("forget-aware", 1)}
 
 
-def strength_at(outcome, candidates, method, gain, level):
+def strength_at(outcome, method, gain, level):
     """The strength at which the forget probability is `level`, linear in the logarithms; None where it is not reached."""
-    points = sorted((c["strength"], outcome.settings[c["name"]].chosen.forget) for c in candidates
+    points = sorted((c["strength"], outcome.settings[c["name"]].chosen.forget) for c in outcome.candidates
                     if (c["method"], c["carrier_gain"], c["other"]) == (method, gain, "shrink") and c["strength"])
     if gain == 1:
         points.insert(0, (points[0][0] / 10, outcome.unlearned.chosen.forget))
@@ -90,14 +90,13 @@ def afterwards(directory, pair, tokenizer):
 
 
 def try_all(sagesan, pair, method, level):
-    outcome = evidence_tables.Outcome(pair, "main", method)
-    candidates = json.loads((pair / "evidence/main" / f"{method}.json").read_text())["candidates"]
+    outcome = evidence_tables.Outcome(pair, "main,strong", method)
     tokenizer = AutoTokenizer.from_pretrained(pair / "base")
     result = {"unlearned": afterwards(pair / method, pair, tokenizer)}
     if (pair / "retrained/config.json").exists():
         result["retrained"] = afterwards(pair / "retrained", pair, tokenizer)
     for name, (kind, gain) in APPROACHES.items():
-        strength = strength_at(outcome, candidates, kind, gain, level)
+        strength = strength_at(outcome, kind, gain, level)
         if strength is None:
             continue
         with tempfile.TemporaryDirectory() as work:

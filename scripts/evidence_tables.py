@@ -3,13 +3,13 @@
 
     scripts/evidence_tables.py PAIRS [PAIRS ...] [--grid main] [--levels retrained,0.05,0.1] [--left-out simnpo,idk]
 
-Retention at equal forgetting: the mean answer probability of the held-out records where that of the forget records is
-at a level, linear in the logarithm of the latter between neighbours of one series (the strengths of one setting, the
-shares of rollback, the energies of the hard projection, the steps of a run), from the unlearned model on. An approach
-takes the series that is best on the records that knobs are chosen on; what is shown is what it does on the others, and
-in brackets the paired difference to scaling the update down, mean and 95 % t-interval over the pairs (seeds): above 0
-is better. `retrained` is the level of the model that never saw the forget records, a number a probability; with a
-percent sign it is the share of the unlearned model's rise in forget loss that is left.
+Retention at equal forgetting: the largest mean answer probability of the held-out records where that of the forget
+records is at most a level: of the models of one series (the strengths of one setting, the shares of rollback, the
+energies of the hard projection, the steps of a run; the unlearned model is in each) and where the way between two of
+them crosses the level, linear in the logarithm of the forget probability. An approach takes the series that is best on
+the records that knobs are chosen on; what is shown is what it does on the others, and in brackets the paired difference
+to scaling the update down, mean and 95 % t-interval over the pairs (seeds): above 0 is better. `retrained` is the level of the model that never saw the forget records, a number a probability; with a
+percent sign it is the share of the unlearned model's rise in forget loss that must be left.
 
 Beside the sweeps, METHOD_steps.json and METHOD_finetuned.json of scripts/smollm2_unlearn.py are taken where they are.
 
@@ -74,13 +74,15 @@ def point_of_steps(losses):
 class Outcome:
     """All that came of one unlearned model."""
 
-    def __init__(self, pair, grid, method):
-        result = json.loads((pair / "evidence" / grid / f"{method}.json").read_text())
-        self.base, self.unlearned = point_of_sweep(result["base"]), point_of_sweep(result["unlearned"])
-        self.settings = {c["name"]: point_of_sweep(c) for c in result["candidates"]}
+    def __init__(self, pair, grids, method):
+        results = [json.loads(file.read_text()) for grid in grids.split(",")
+                   if (file := pair / "evidence" / grid / f"{method}.json").exists()]
+        self.base, self.unlearned = point_of_sweep(results[0]["base"]), point_of_sweep(results[0]["unlearned"])
+        self.candidates = list({c["name"]: c for result in results for c in result["candidates"]}.values())
+        self.settings = {c["name"]: point_of_sweep(c) for c in self.candidates}
         self.series = {}  # Series: points, from the unlearned model on
         doses = collections.defaultdict(list)
-        for c in result["candidates"]:
+        for c in self.candidates:
             hard = c["method"] == "nullspace"  # stronger with more energy
             dose = c["energy"] if hard else c["share"] if c["method"] == "rollback" else c["strength"]
             series = Series(c["method"], None if hard else c["energy"], c["carrier_gain"], c["other"])
@@ -97,20 +99,20 @@ class Outcome:
             self.retrained = point_of_steps(json.loads((pair / "retrained_losses.json").read_text()))
 
     def at_level(self, series, level, which):
-        """The best retention at which the way along a series passes the level; None where it does not.
+        """The best retention of a series with as much forgetting as the level asks; None where nothing has it.
 
         `which` is "chosen" or "reported".
         """
         points = [getattr(point, which) for point in self.series[series]]
         if level.endswith("%"):
             before, after = getattr(self.base, which).loss, getattr(self.unlearned, which).loss
-            wanted, points = before + float(level[:-1]) / 100 * (after - before), [(p.loss, p.kept) for p in points]
+            wanted, points = -(before + float(level[:-1]) / 100 * (after - before)), [(-p.loss, p.kept) for p in points]
         else:
             if level == "retrained" and not self.retrained:
                 return None
             wanted = math.log(getattr(self.retrained, which).forget if level == "retrained" else float(level))
             points = [(math.log(p.forget), p.kept) for p in points]
-        found = []
+        found = [kept for remembered, kept in points if remembered <= wanted]
         for (x0, y0), (x1, y1) in zip(points, points[1:]):
             if min(x0, x1) <= wanted <= max(x0, x1):
                 found.append(y0 + (y1 - y0) * ((wanted - x0) / (x1 - x0) if x1 != x0 else 0))
@@ -190,19 +192,19 @@ def print_settings(outcomes, goal, left_out, shown=12):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", nargs="+", type=Path)
-    parser.add_argument("--grid", default="main")
+    parser.add_argument("--grid", default="main", help="or several with commas between them, taken together")
     parser.add_argument("--levels", default="retrained,0.05,0.1")
     parser.add_argument("--left-out", default="simnpo,idk", help="methods that settings are not chosen by")
     args = parser.parse_args()
     outcomes = {}  # by method
     for pair in args.pairs:
-        for path in sorted((pair / "evidence" / args.grid).glob("*.json")):
+        for path in sorted((pair / "evidence" / args.grid.split(",")[0]).glob("*.json")):
             outcomes.setdefault(path.stem, []).append(Outcome(pair, args.grid, path.stem))
     if not outcomes:
         parser.error(f"nothing is kept of grid {args.grid}: run scripts/evidence.py first")
     for level in args.levels.split(","):
         print_level(level, outcomes, args.grid)
-    if args.grid == "main":
+    if args.grid.startswith("main"):
         for goal in ("retrained", "unlearned"):
             if all(getattr(seed, goal) for seeds in outcomes.values() for seed in seeds):
                 print_settings(outcomes, goal, args.left_out.split(","))
