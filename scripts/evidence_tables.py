@@ -8,7 +8,8 @@ records is at most a level: of the models of one series (the strengths of one se
 energies of the hard projection, the steps of a run; the unlearned model is in each) and where the way between two of
 them crosses the level, linear in the logarithm of the forget probability. An approach takes the series that is best on
 the records that knobs are chosen on; what is shown is what it does on the others, and in brackets the paired difference
-to scaling the update down, mean and 95 % t-interval over the pairs (seeds): above 0 is better. `retrained` is the level of the model that never saw the forget records, a number a probability; with a
+to scaling the update down, mean and 95 % t-interval over the pairs (seeds): above 0 is better. A star: even the strongest
+setting that was tried forgets more than asked. `retrained` is the level of the model that never saw the forget records, a number a probability; with a
 percent sign it is the share of the unlearned model's rise in forget loss that must be left.
 
 Beside the sweeps, METHOD_steps.json and METHOD_finetuned.json of scripts/smollm2_unlearn.py are taken where they are.
@@ -99,7 +100,8 @@ class Outcome:
             self.retrained = point_of_steps(json.loads((pair / "retrained_losses.json").read_text()))
 
     def at_level(self, series, level, which):
-        """The best retention of a series with as much forgetting as the level asks; None where nothing has it.
+        """(best retention of a series with as much forgetting as the level asks, whether the series crosses it); None
+        where nothing has it.
 
         `which` is "chosen" or "reported".
         """
@@ -112,11 +114,12 @@ class Outcome:
                 return None
             wanted = math.log(getattr(self.retrained, which).forget if level == "retrained" else float(level))
             points = [(math.log(p.forget), p.kept) for p in points]
-        found = [kept for remembered, kept in points if remembered <= wanted]
+        found, crosses = [kept for remembered, kept in points if remembered <= wanted], False
         for (x0, y0), (x1, y1) in zip(points, points[1:]):
             if min(x0, x1) <= wanted <= max(x0, x1):
                 found.append(y0 + (y1 - y0) * ((wanted - x0) / (x1 - x0) if x1 != x0 else 0))
-        return max(found, default=None)
+                crosses = True
+        return (max(found), crosses) if found else None
 
     def retention(self, takes, level):
         """Of an approach, on the reported records."""
@@ -158,9 +161,10 @@ def print_level(level, outcomes, grid):
         cells = []
         for method, seeds in outcomes.items():
             both = [(seed.retention(takes, level), seed.retention(named[0][1], level)) for seed in seeds]
-            here = [value for value, _ in both if value is not None]
-            differences = [value - scale for value, scale in both if value is not None and scale is not None]
-            text = f"{mean(here):.3f}" if here else "–"
+            here = [value[0] for value, _ in both if value is not None]
+            differences = [value[0] - scale[0] for value, scale in both if value is not None and scale is not None]
+            star = "" if all(value[1] for value, _ in both if value is not None) else "*"
+            text = f"{mean(here):.3f}{star}" if here else "–"
             if differences and name != named[0][0]:
                 middle, half = interval(differences)
                 text += f" ({middle:+.3f}" + (f" ± {half:.3f})" if half is not None else ")")
