@@ -89,7 +89,8 @@ class Outcome:
             series = Series(c["method"], None if hard else c["energy"], c["carrier_gain"], c["other"])
             doses[series].append((dose, point_of_sweep(c)))
         for series, points in doses.items():
-            start = [self.unlearned] if series.gain == 1 else []
+            # A chord to a single point is no way that settings go.
+            start = [self.unlearned] if series.gain == 1 and len(points) > 1 else []
             self.series[series] = start + [point for _, point in sorted(points, key=lambda p: p[0])]
         for name, file in (("stopped", f"{method}_steps.json"), ("finetuned", f"{method}_finetuned.json")):
             if (pair / file).exists():
