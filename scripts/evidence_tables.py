@@ -5,12 +5,12 @@
 
 Retention at equal forgetting: the largest mean answer probability of the held-out records where that of the forget
 records is at most a level: of the models of one series (the strengths of one setting, the shares of rollback, the
-energies of the hard projection, the steps of a run; the unlearned model is in each) and where the way between two of
-them crosses the level, linear in the logarithm of the forget probability. An approach takes the series that is best on
+energies of the hard projection, the steps of a run; those without a gain begin with the unlearned model) and where the
+way between two of them crosses the level, linear in the logarithm of the forget probability. An approach takes the series that is best on
 the records that knobs are chosen on; what is shown is what it does on the others, and in brackets the paired difference
 to scaling the update down, mean and 95 % t-interval over the pairs (seeds): above 0 is better. A star: even the strongest
-setting that was tried forgets more than asked. `retrained` is the level of the model that never saw the forget records, a number a probability; with a
-percent sign it is the share of the unlearned model's rise in forget loss that must be left.
+setting that was tried forgets more than asked. `retrained` is the level of the model that never saw the forget records, a
+number a probability; with a percent sign it is the share of the unlearned model's rise in forget loss that must be left.
 
 Beside the sweeps, METHOD_steps.json and METHOD_finetuned.json of scripts/smollm2_unlearn.py are taken where they are.
 
@@ -158,10 +158,11 @@ def print_level(level, outcomes, grid):
     print(f"\n### {text}\n")
     print_head(["approach", *outcomes])
     named = approaches(grid)
+    scales = {method: [seed.retention(named[0][1], level) for seed in seeds] for method, seeds in outcomes.items()}
     for name, takes in named:
         cells = []
         for method, seeds in outcomes.items():
-            both = [(seed.retention(takes, level), seed.retention(named[0][1], level)) for seed in seeds]
+            both = [(seed.retention(takes, level), scale) for seed, scale in zip(seeds, scales[method])]
             here = [value[0] for value, _ in both if value is not None]
             differences = [value[0] - scale[0] for value, scale in both if value is not None and scale is not None]
             star = "" if all(value[1] for value, _ in both if value is not None) else "*"
