@@ -54,7 +54,7 @@ RETAIN_BATCH = 12  # retain records in a step, of the methods that have a retain
 NPO_BETA = 0.1
 SIMNPO_BETA = 4.5
 RMU_LAYER = 7  # the block whose output is steered; the down projections of it and of two before it are trained
-RMU_COEFFICIENT = 5.0  # length of the target over the mean length of the hidden states there
+RMU_COEFFICIENT = 5.0  # length of the target over the median length of the hidden states there
 IDK_ANSWERS = ["I don't know.", "I am not sure about that.", "I have no information about this.", "I cannot answer that.",
                "That is unknown to me.", "I have never heard of it."]
 
@@ -288,7 +288,10 @@ class Objective:
 
 
 def unlearn(method, base, tokenizer, records, forget, retain, rng, stop, watch):
-    """A copy of `base` that has unlearned `forget`, the encoded `records`; `watch(model)` is called before every other step, and with the result."""
+    """A copy of `base` that has unlearned `forget`, the encoded `records`.
+
+    `watch` is called with the model before every other step, and with the result.
+    """
     model = copy.deepcopy(base)
     objective = Objective(method, base, tokenizer, records, forget, rng)
     optimizer = torch.optim.AdamW(objective.parameters(model), lr=LEARNING_RATE[method], weight_decay=WEIGHT_DECAY)
@@ -308,7 +311,7 @@ def unlearn(method, base, tokenizer, records, forget, retain, rng, stop, watch):
 
 
 def fine_tune(model, retain, rng, seconds, watch):
-    """A copy of `model` trained on the retain records; `watch(model)` is called behind every third step."""
+    """Trains a copy of `model` on the retain records and calls `watch` with it behind every third step."""
     model = copy.deepcopy(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=FINE_TUNE_LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     steps = 0

@@ -12,7 +12,7 @@ FrontierPoint point_of(const SweepCandidate& candidate, const std::string& serie
                        const std::string& name) {
   return {.series = series,
           .name = name,
-          .strength = candidate.strength,
+          .strength = candidate.dose(),
           .forget_loss = candidate.forget.mean_negative_log_likelihood,
           .retain_loss = candidate.retain.mean_negative_log_likelihood,
           .kept_forgetting = candidate.kept_forgetting,
