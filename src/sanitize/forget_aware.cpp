@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "sagesan/spectral/probes.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -37,8 +38,10 @@ const Tensor& ForgetAnchor::removal(double strength) const {
   const Tensor factor = std::get<0>(at::linalg_cholesky_ex(matrix));
   // Its transpose solves (A + s S) X = s S, as all three are symmetric.
   const Tensor solution = at::cholesky_solve(penalty, factor);
-  const double scale = std::sqrt(squared_norm(matrix) * squared_norm(solution));
-  const double residual = std::sqrt(squared_norm(at::mm(matrix, solution) - penalty));
+  const Tensor z = probe_vectors(matrix);
+  const Tensor image = at::mm(solution, z);
+  const double scale = std::sqrt(squared_norm(matrix) * squared_norm(image));
+  const double residual = std::sqrt(squared_norm(at::mm(matrix, image) - at::mm(penalty, z)));
   if (!(residual <= 1e-9 * scale + 1e-300)) {
     throw Error(ExitCode::kInternal,
                 fmt::format("{}: the forget-aware solution failed: residual {:.1e}", site_,

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <random>
 
 #include "sagesan/spectral/moment_matrix.h"
+#include "sagesan/spectral/probes.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -17,18 +17,6 @@ namespace {
 
 /// Relative residual above which a decomposition is refused. Float64 `eigh` reaches 1e-14 to 1e-13.
 constexpr double kLargestResidual = 1e-9;
-
-/// Fixed vectors `[size, 4]` that no eigenvector lines up with: quasi-random, the same on every
-/// machine.
-Tensor probes(int64_t size, const Tensor& like) {
-  Tensor result = at::empty({size, 4}, at::kDouble);
-  auto* value = result.data_ptr<double>();
-  for (int64_t i = 0; i < size * 4; ++i) {
-    const double turn = static_cast<double>(i + 1) * std::numbers::phi;
-    value[i] = 2 * (turn - std::floor(turn)) - 1;
-  }
-  return result.to(like.device());
-}
 
 double norm(const Tensor& t) { return std::sqrt(squared_norm(t)); }
 
@@ -55,7 +43,7 @@ Eigen decompose(const Tensor& matrix, const std::string& site) {
   }
   values = values.flip(0);
   vectors = vectors.flip(1);
-  const Tensor z = probes(matrix.size(0), matrix);
+  const Tensor z = probe_vectors(matrix);
   const Tensor coordinates = at::mm(vectors.t(), z);
   const double scale =
       std::max(std::abs(values[0].item<double>()), std::numeric_limits<double>::min());
