@@ -11,7 +11,7 @@ namespace {
 
 constexpr int64_t kTokenBlock = 512;
 /// Floats of one block of head rows.
-constexpr int64_t kHeadBlock = int64_t{1} << 24;
+constexpr int64_t kHeadBlock = int64_t{1} << 22;
 
 struct TargetScores {
   Tensor log_likelihood;  ///< float64 `[n]`
@@ -74,7 +74,6 @@ void ScoringRun::embed() { hidden_ = decoder_.embed(batch_); }
 
 void ScoringRun::run_layer(int64_t layer) {
   decoder_.run_layer(layer, hidden_, batch_, {}, true, nullptr);
-  release_free_memory();
 }
 
 std::vector<TextScore> ScoringRun::finish(const Progress& progress) {
@@ -124,6 +123,7 @@ std::vector<TextScore> score_texts(const ModelConfiguration& model, const Checkp
     if (progress)
       progress("layers", static_cast<double>(layer), static_cast<double>(model.layer_count()));
     run.run_layer(layer);
+    release_free_memory();
   }
   return run.finish(progress);
 }

@@ -49,6 +49,7 @@ class Candidate {
   const SanitizeOptions& options() const { return options_; }
   const std::set<Site>& sites() const { return plan_.sites; }
   ScoringRun& run() { return *run_; }
+  void share(UpdateBlocks* blocks) { tensors_->share(blocks); }
 
   /// Solves what reads at a site from here on; `rules` must outlive that.
   void solve(const Site& site, const SiteRules& rules, const Tensor& embedding) {
@@ -166,6 +167,8 @@ class Race {
     const auto rules = rules_.try_emplace(
         site, std::make_unique<SiteRules>(site, moment, reference_trace, site.name(), users_,
                                           forget_ ? forget_->at(site) : ForgetMoment{}));
+    // What no layer reads is read in blocks of rows, each model for itself.
+    if (site.layer < inputs_.model.layer_count()) rules.first->second->keep_products();
     for (const auto& candidate : candidates_) {
       candidate->solve(site, *rules.first->second, Tensor());
       step(0);
@@ -182,7 +185,12 @@ class Race {
       step(1);
     };
     go(base_);
-    for (const auto& candidate : candidates_) go(candidate->run());
+    UpdateBlocks blocks;
+    for (const auto& candidate : candidates_) {
+      if (layer >= 0) candidate->share(&blocks);
+      go(candidate->run());
+      candidate->share(nullptr);
+    }
   }
 
   Judgements finish(size_t forget) {

@@ -17,10 +17,6 @@ uint64_t seed_of(const std::string& site) {
   return std::stoull(hasher.hex().substr(0, 16), nullptr, 16);
 }
 
-std::pair<double, bool> subspace_key(const SanitizeOptions& user) {
-  return {uses_every_direction(user.method) ? 1 : user.energy, user.method == Method::kRandom};
-}
-
 }  // namespace
 
 Filter plain_filter(const SanitizeOptions& options) {
@@ -28,6 +24,10 @@ Filter plain_filter(const SanitizeOptions& options) {
   if (options.method == Method::kNullspace)
     filter.strength = std::numeric_limits<double>::infinity();
   return filter;
+}
+
+SiteRules::SubspaceKey SiteRules::key_of(const SanitizeOptions& user) {
+  return {uses_every_direction(user.method) ? 1 : user.energy, user.method == Method::kRandom};
 }
 
 SiteRules::SiteRules(const Site& site, const SiteMoment& moment, double reference_trace,
@@ -50,7 +50,7 @@ SiteRules::SiteRules(const Site& site, const SiteMoment& moment, double referenc
     } else if (user->method == Method::kForgetAware && forget.moment != nullptr) {
       anchors_.try_emplace(user->anchor_floor, second, reference_trace, forget.moment,
                            forget.reference_trace, user->anchor_floor, origin);
-    } else if (const auto key = subspace_key(*user); !subspaces_.contains(key)) {
+    } else if (const auto key = key_of(*user); !subspaces_.contains(key)) {
       if (!spectrum) spectrum.emplace(second, origin, reference_trace);
       Subspace subspace = spectrum->leading(key.first);
       if (key.second) subspace = with_random_directions(std::move(subspace), seed_of(site.name()));
@@ -60,25 +60,27 @@ SiteRules::SiteRules(const Site& site, const SiteMoment& moment, double referenc
 }
 
 const Subspace* SiteRules::subspace(const SanitizeOptions& user) const {
-  const auto found = subspaces_.find(subspace_key(user));
+  const auto found = subspaces_.find(key_of(user));
   return user.method == Method::kRollback || found == subspaces_.end() ? nullptr : &found->second;
 }
 
-Rule SiteRules::linear_or_diagonal(const SanitizeOptions& user) const {
+Rule SiteRules::linear_or_diagonal(const SanitizeOptions& user, const PlannedTensor& tensor) const {
   if (site_.is_embedding()) return embedding_rule(energies_);
   if (site_.is_norm()) return norm_rule(energies_);
   if (const auto found = anchors_.find(user.anchor_floor);
       user.method == Method::kForgetAware && found != anchors_.end())
     return forget_aware_rule(found->second);
-  return linear_rule(subspaces_.at(subspace_key(user)));
+  const SubspaceKey key = key_of(user);
+  return linear_rule(subspaces_.at(key), keeps_products_
+                                             ? &products_[{key, tensor.update, tensor.view().start}]
+                                             : nullptr);
 }
 
 Rule SiteRules::rule(const SanitizeOptions& user, const PlannedTensor& tensor,
                      const Tensor& embedding) const {
   SAGESAN_ASSERT(user.method != Method::kRollback);
-  Rule rule = tensor.parameter->head
-                  ? tied_embedding_rule(embedding, subspaces_.at(subspace_key(user)))
-                  : linear_or_diagonal(user);
+  Rule rule = tensor.parameter->head ? tied_embedding_rule(embedding, subspaces_.at(key_of(user)))
+                                     : linear_or_diagonal(user, tensor);
   if (user.method == Method::kScale) rule = uniform_rule(std::move(rule));
   if (user.rounding_feedback && !tensor.parameter->head) rule.feedback = feedback_;
   return rule;

@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -35,6 +36,10 @@ class SiteRules {
             const std::string& origin, const std::vector<const SanitizeOptions*>& users,
             const ForgetMoment& forget);
 
+  /// From here on what tensors and strengths have in common is computed once and kept: for many
+  /// strengths of one tensor.
+  void keep_products() { keeps_products_ = true; }
+
   /// What `user` decomposed; null where its method needs no directions there.
   const Subspace* subspace(const SanitizeOptions& user) const;
   /// The rule of a tensor that reads here; not for rollback. `embedding` are the energies of the
@@ -47,14 +52,19 @@ class SiteRules {
   const Tensor& energies() const { return energies_; }
 
  private:
-  Rule linear_or_diagonal(const SanitizeOptions& user) const;
+  using SubspaceKey = std::pair<double, bool>;  ///< energy, and whether random
+  static SubspaceKey key_of(const SanitizeOptions& user);
+  Rule linear_or_diagonal(const SanitizeOptions& user, const PlannedTensor& tensor) const;
 
   Site site_;
   Tensor energies_;
-  std::map<std::pair<double, bool>, Subspace> subspaces_;  ///< by energy, and whether random
-  std::optional<MomentMatrix> matrix_;                     ///< for rollback
-  std::map<double, ForgetAnchor> anchors_;                 ///< by floor
-  Tensor feedback_;                                        ///< where somebody rounds with it
+  std::map<SubspaceKey, Subspace> subspaces_;
+  /// By what was decomposed, tensor and first row of what its view shows.
+  mutable std::map<std::tuple<SubspaceKey, const Update*, int64_t>, Products> products_;
+  bool keeps_products_ = false;
+  std::optional<MomentMatrix> matrix_;      ///< for rollback
+  std::map<double, ForgetAnchor> anchors_;  ///< by floor
+  Tensor feedback_;                         ///< where somebody rounds with it
 };
 
 }  // namespace sagesan

@@ -61,10 +61,14 @@ void add_tied_curves(const Tensor& d, const Tensor& row_energies, const Subspace
 
 }  // namespace
 
-Rule linear_rule(const Subspace& subspace) {
-  return {.removed = [&subspace](
-                         const Tensor& d, int64_t,
-                         double strength) { return removed_from_linear(d, subspace, strength); },
+Rule linear_rule(const Subspace& subspace, Products* products) {
+  return {.removed =
+              [&subspace, products](const Tensor& d, int64_t start, double strength) {
+                if (products == nullptr) return removed_from_linear(d, subspace, strength);
+                Tensor& coordinates = (*products)[start];
+                if (!coordinates.defined()) coordinates = at::mm(d, subspace.directions);
+                return removed_from_coordinates(coordinates, subspace, strength);
+              },
           .measures = {[&subspace](const Tensor& m, int64_t) { return subspace.response(m); }},
           .add_to_curves =
               [&subspace](const Tensor& d, int64_t, std::vector<DampingCurve>& curves) {

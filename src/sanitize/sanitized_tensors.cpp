@@ -76,7 +76,8 @@ Tensor SanitizedTensors::rows(const Entry& entry, int64_t start, int64_t count) 
     const int64_t left = view.rows < 0 ? count : first + view.rows - start;
     SAGESAN_ASSERT(left > 0);
     const int64_t here = std::min(left, count);
-    pieces.push_back(solve_rows(*entry.update, how.rule, how.options, start - first, here));
+    pieces.push_back(
+        solve_rows(*entry.update, how.rule, how.options, start - first, here, blocks_));
     start += here;
     count -= here;
   }

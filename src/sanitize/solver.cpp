@@ -19,8 +19,14 @@ Tensor damping(const Tensor& energies, double strength) {
 }  // namespace
 
 Tensor removed_from_linear(const Tensor& d, const Subspace& subspace, double strength) {
-  const Tensor factors = damping(subspace.relative_energies, strength).to(d.device(), at::kFloat);
-  return at::mm(at::mm(d, subspace.directions) * factors, subspace.directions.t());
+  return removed_from_coordinates(at::mm(d, subspace.directions), subspace, strength);
+}
+
+Tensor removed_from_coordinates(const Tensor& coordinates, const Subspace& subspace,
+                                double strength) {
+  const Tensor factors =
+      damping(subspace.relative_energies, strength).to(coordinates.device(), at::kFloat);
+  return at::mm(coordinates * factors, subspace.directions.t());
 }
 
 Tensor removed_from_bias(const Tensor& d, double strength) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "sagesan/sanitize/damping_curve.h"
 #include "sagesan/sanitize/solver.h"
 #include "sagesan/sanitize/survival.h"
+#include "sagesan/sanitize/update_blocks.h"
 
 namespace sagesan {
 
@@ -37,7 +39,12 @@ struct Rule {
       add_to_curves;
 };
 
-Rule linear_rule(const Subspace& subspace);
+/// Of one tensor: D U_k of each block of rows, by its first row. Kept for the next strength.
+using Products = std::map<int64_t, Tensor>;
+
+/// Through `products`, where it is given: it must be of this tensor and subspace, and outlive the
+/// rule.
+Rule linear_rule(const Subspace& subspace, Products* products = nullptr);
 Rule bias_rule();
 /// `relative_energies` float64 `[channels]`, on the CPU.
 Rule norm_rule(const Tensor& relative_energies);
@@ -92,9 +99,9 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
 
 /// The values that `apply_rule` gives for rows [start, start + count) of what the view shows; for
 /// vectors and transposed matrices all of them, `start` 0 and `count` 1. On the CPU, as it gives
-/// them to its sink.
+/// them to its sink. Read through `kept`, where it is given.
 Tensor solve_rows(const Update& update, const Rule& rule, const ApplyOptions& options,
-                  int64_t start, int64_t count);
+                  int64_t start, int64_t count, UpdateBlocks* kept = nullptr);
 
 /// The strength at which `rule` leaves the share `target` of the bias of this update (of each of
 /// its biases at most), before rounding. Infinity where that cannot be reached. Reads the tensor

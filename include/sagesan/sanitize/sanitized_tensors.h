@@ -19,6 +19,9 @@ class SanitizedTensors final : public TensorFile {
   /// from the beginning; what it solves once `solve` gave its rule.
   SanitizedTensors(const UpdateVector& updates, const Plan& plan, at::Device device);
 
+  /// Where updates are read through from here on, with others; null: each time anew.
+  void share(UpdateBlocks* blocks) { blocks_ = blocks; }
+
   /// Sets how `tensor`, one of the plan's, is computed from here on.
   void solve(const PlannedTensor& tensor, Rule rule, const Filter& filter);
   /// Forgets that rule, and what it refers to.
@@ -44,6 +47,7 @@ class SanitizedTensors final : public TensorFile {
   Tensor rows(const Entry& entry, int64_t start, int64_t count) const;
 
   at::Device device_;
+  UpdateBlocks* blocks_ = nullptr;
   std::vector<TensorInfo> tensors_;
   std::vector<Entry> entries_;  ///< as `tensors_`
   std::map<std::string, size_t> by_name_;

@@ -13,6 +13,9 @@ namespace sagesan {
 /// Linear module: `D U_k diag(s h / (1 + s h)) U_k^T`, the minimizer X = D - removed of
 /// `||X - D||_F^2 + s ||X U_k diag(h)^(1/2)||_F^2`. `d` float32 `[out, in]`.
 Tensor removed_from_linear(const Tensor& d, const Subspace& subspace, double strength);
+/// The same from D U_k, float32 `[out, k]`.
+Tensor removed_from_coordinates(const Tensor& coordinates, const Subspace& subspace,
+                                double strength);
 
 /// Bias vector, whose input is the constant 1: `D s / (1 + s)`.
 Tensor removed_from_bias(const Tensor& d, double strength);
