@@ -12,7 +12,7 @@ to scaling the update down, mean and 95 % t-interval over the pairs (seeds): abo
 setting that was tried forgets more than asked. `retrained` is the level of the model that never saw the forget records, a
 number a probability; with a percent sign it is the share of the unlearned model's rise in forget loss that must be left.
 
-Beside the sweeps, METHOD_steps.json and METHOD_finetuned.json of scripts/smollm2_unlearn.py are taken where they are.
+Beside the sweeps, METHOD_steps.json and METHOD_finetuned.json of whoever made the pairs are taken where they are.
 
 Settings: how good one fixed setting is for all unlearning methods. Its score with one is the harmonic mean of
 retention, as a share of the base's, and of forgetting, as a share of the retrained model's or of the unlearned one's
@@ -67,9 +67,9 @@ def point_of_sweep(scores):
 
 
 def point_of_steps(losses):
-    """A model of scripts/smollm2_unlearn.py."""
+    """A model on the way of an unlearning or of a training afterwards."""
     return Point(figures(losses["forget"][0::2], losses["heldout"][0::2]),
-                 figures(losses["paraphrase"][1::2], losses["heldout"][1::2]))
+                 figures(losses.get("paraphrase", losses["forget"])[1::2], losses["heldout"][1::2]))
 
 
 class Outcome:

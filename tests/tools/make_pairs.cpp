@@ -1,6 +1,8 @@
 // Makes the pairs of one seed on all cores and says how long it took: to measure the pair maker.
 //
-//     sagesan_make_pairs DIRECTORY SEED [SCALE]      SCALE: 1 (default), 2 or 4 (pair_maker.h)
+//     sagesan_make_pairs DIRECTORY SEED [SCALE [SECONDS]]
+//
+// SCALE: 1 (default), 2 or 4; SECONDS of fine-tuning, for docs/evidence.md (pair_maker.h)
 
 #include <chrono>
 #include <cstdio>
@@ -10,7 +12,7 @@
 #include "sagesan/support/threads.h"
 
 int main(int argc, char** argv) {
-  if (argc < 3 || argc > 4) return 2;
+  if (argc < 3 || argc > 5) return 2;
   try {
     using Clock = std::chrono::steady_clock;
     sagesan::set_threads(0);
@@ -29,7 +31,8 @@ int main(int argc, char** argv) {
       }
     };
     sagesan::demo::make_pairs(argv[1], std::stoull(argv[2]), progress,
-                              argc == 4 ? std::stoll(argv[3]) : 1);
+                              argc >= 4 ? std::stoll(argv[3]) : 1,
+                              argc == 5 ? std::stod(argv[4]) : 0);
     std::printf("all %.1f s\n", seconds());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s\n", error.what());

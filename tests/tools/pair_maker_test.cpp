@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string>
 #include <utility>
@@ -15,6 +17,7 @@
 #include "sagesan/jobs/token_data.h"
 #include "sagesan/model/decoder.h"
 #include "sagesan/support/error.h"
+#include "sagesan/support/json.h"
 #include "sagesan/support/threads.h"
 
 namespace sagesan::demo {
@@ -148,14 +151,42 @@ TEST_F(PairMaker, TrainersLikelihoodIsTheEvaluatorsOne) {
               probabilities(directory)[1], 1e-5);
 }
 
+/// Mean answer probability of a list of losses.
+double mean_probability(const Json& losses) {
+  double sum = 0;
+  for (const double loss : losses) sum += std::exp(-loss);
+  return sum / static_cast<double>(losses.size());
+}
+
+/// The second time with a study, which changes nothing else.
 TEST_F(PairMaker, OneSeedGivesTheSameBytes) {
   const int threads = at::get_num_threads();
   set_threads(2);
   const TemporaryDirectory other;
-  make_pairs(other.path() / "pairs", 1, nullptr);
+  const std::filesystem::path pairs = other.path() / "pairs";
+  make_pairs(pairs, 1, nullptr, 1, 0.1);
   EXPECT_EQ(at::get_num_threads(), 2);
   set_threads(threads);
-  const auto files = snapshot(other.path() / "pairs");
+  const std::vector<double> base = probabilities(made_->base);
+  for (const auto& [name, model] : made_->unlearned) {
+    const auto take = [&, method = name](const char* kind) {
+      const std::filesystem::path file = pairs / (method + kind);
+      Json list = Json::parse(read_file(file));
+      std::filesystem::remove(file);
+      return list;
+    };
+    const Json steps = take("_steps.json"), finetuned = take("_finetuned.json");
+    const std::vector<double> unlearned = probabilities(model);
+    ASSERT_GE(steps.size(), 3U) << name;
+    EXPECT_NEAR(mean_probability(steps.front()["forget"]), base[0], 1e-5) << name;
+    EXPECT_NEAR(mean_probability(steps.front()["heldout"]), base[2], 1e-5) << name;
+    EXPECT_NEAR(mean_probability(steps.back()["forget"]), unlearned[0], 1e-5) << name;
+    EXPECT_NEAR(mean_probability(steps.back()["heldout"]), unlearned[2], 1e-5) << name;
+    // It repairs some of the damage.
+    ASSERT_FALSE(finetuned.empty()) << name;
+    EXPECT_GT(mean_probability(finetuned.back()["heldout"]), unlearned[2] + 0.01) << name;
+  }
+  const auto files = snapshot(pairs);
   EXPECT_EQ(files.size(), 4U + 4 * 4 + 3);
   EXPECT_TRUE(files == snapshot(directory_->path() / "pairs"));
 }

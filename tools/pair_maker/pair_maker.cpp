@@ -76,10 +76,18 @@ Json train_on_files(const std::vector<fs::path>& files) {
   return train_tokenizer(texts, kMerges);
 }
 
+/// Of each record, nats a token.
+std::vector<double> losses(const LlamaShape& shape, const Weights& weights,
+                           const std::vector<Example>& examples) {
+  const AnswerLikelihood likelihood = answer_likelihood(shape, weights, examples);
+  const Tensor loss = (-likelihood.sums / likelihood.counts).detach().to(at::kDouble).contiguous();
+  return {loss.data_ptr<double>(), loss.data_ptr<double>() + loss.numel()};
+}
+
 }  // namespace
 
 MadePairs make_pairs(const fs::path& directory, uint64_t seed, const Progress& progress,
-                     int64_t scale) {
+                     int64_t scale, double finetune_seconds) {
   const SingleThread single_thread;
   MadePairs made{.base = directory / "base",
                  .unlearned = {},
@@ -112,7 +120,23 @@ MadePairs make_pairs(const fs::path& directory, uint64_t seed, const Progress& p
   for (const UnlearningMethod& method : unlearning_methods()) {
     const fs::path target = directory / method.name;
     write_companions(target, companions);
-    write_weights(target, unlearn(method, shape, base, forget, retain, seed, progress));
+    Json steps = Json::array(), finetuned = Json::array();
+    const auto into = [&](Json& list) {
+      return [&](const Weights& weights) {
+        list.push_back({{"forget", losses(shape, weights, forget)},
+                        {"heldout", losses(shape, weights, heldout)}});
+      };
+    };
+    const bool study = finetune_seconds > 0;
+    const Weights weights =
+        unlearn(method, shape, base, forget, retain, seed, progress, study ? into(steps) : Watch());
+    write_weights(target, weights);
+    if (study) {
+      fine_tune(shape, weights, retain, forget.size(), seed, finetune_seconds, into(finetuned));
+      write_text_file(directory / (std::string(method.name) + "_steps.json"), steps.dump() + "\n");
+      write_text_file(directory / (std::string(method.name) + "_finetuned.json"),
+                      finetuned.dump() + "\n");
+    }
     made.unlearned.emplace_back(method.name, target);
   }
   return made;

@@ -27,11 +27,16 @@ struct MadePairs {
 /// `scale` is 1 for the usual model of 0.16 M parameters; 2 and 4 have about 0.9 and 6.6 M, and
 /// take some 4 and 25 times as long.
 ///
+/// With `finetune_seconds` there are METHOD_steps.json and METHOD_finetuned.json, too, for
+/// docs/evidence.md: the loss of every record of forget and heldout as a list of
+/// {"forget": [...], "heldout": [...]}, of the model before every other step and at the end, and
+/// of the unlearned one as it is trained on retain for so many seconds of processor time.
+///
 /// The same seed gives the same bytes on one machine. All of it runs on one thread, because such
 /// small products only lose by being shared out; `set_threads` holds again at the end.
 /// `progress` is called at every training step; what was written before it threw stays there.
 /// Throws `IoError` where a file is there already or cannot be written.
 MadePairs make_pairs(const std::filesystem::path& directory, uint64_t seed,
-                     const Progress& progress, int64_t scale = 1);
+                     const Progress& progress, int64_t scale = 1, double finetune_seconds = 0);
 
 }  // namespace sagesan::demo

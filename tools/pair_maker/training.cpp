@@ -1,6 +1,7 @@
 #include "pair_maker/training.h"
 
 #include <algorithm>
+#include <ctime>
 
 #include "pair_maker/adamw.h"
 #include "pair_maker/random.h"
@@ -23,6 +24,13 @@ constexpr double kNpoBeta = 0.1;
 
 void report(const Progress& progress, const char* stage, int64_t done, int64_t total) {
   if (progress) progress(stage, static_cast<double>(done), static_cast<double>(total));
+}
+
+/// Some of them at random, at most all; their order is lost.
+std::vector<Example> draw(std::vector<Example>& examples, size_t count, Random& random) {
+  random.shuffle(examples);
+  return {examples.begin(),
+          examples.begin() + static_cast<std::ptrdiff_t>(std::min(count, examples.size()))};
 }
 
 Tensor ascent(const AnswerLikelihood& now, const Tensor& /*base_sums*/) { return now.mean(); }
@@ -69,7 +77,7 @@ const std::vector<UnlearningMethod>& unlearning_methods() {
 
 Weights unlearn(const UnlearningMethod& method, const LlamaShape& shape, const Weights& base,
                 const std::vector<Example>& forget, const std::vector<Example>& retain,
-                uint64_t seed, const Progress& progress) {
+                uint64_t seed, const Progress& progress, const Watch& watch) {
   Random random(seed, method.name);
   Weights weights = clone(base);
   const Tensor base_sums = answer_likelihood(shape, base, forget).sums;
@@ -79,17 +87,32 @@ Weights unlearn(const UnlearningMethod& method, const LlamaShape& shape, const W
     report(progress, method.name, step, kUnlearningSteps);
     const AnswerLikelihood now = answer_likelihood(shape, weights, forget);
     if (now.mean_probability() < kForgotten) break;
+    if (watch && step % 2 == 0) watch(weights);
     Tensor loss = method.forget_loss(now, base_sums);
     if (method.descends_on_retain) {
-      random.shuffle(order);
-      const auto count = static_cast<std::ptrdiff_t>(std::min(forget.size(), order.size()));
-      const std::vector<Example> batch(order.begin(), order.begin() + count);
+      const std::vector<Example> batch = draw(order, forget.size(), random);
       loss = loss - answer_likelihood(shape, weights, batch).mean();
     }
     optimizer.step(loss, learning_rate(shape) / 10);
   }
+  if (watch) watch(weights);
   report(progress, method.name, kUnlearningSteps, kUnlearningSteps);
   return weights;
+}
+
+void fine_tune(const LlamaShape& shape, const Weights& start, const std::vector<Example>& retain,
+               size_t batch, uint64_t seed, double seconds, const Watch& watch) {
+  Random random(seed, "fine-tune");
+  Weights weights = clone(start);
+  std::vector<Example> order = retain;
+  AdamW optimizer(weights);
+  for (int64_t steps = 1; seconds > 0; ++steps) {
+    const std::clock_t began = std::clock();
+    optimizer.step(-answer_likelihood(shape, weights, draw(order, batch, random)).mean(),
+                   learning_rate(shape) / 10);
+    seconds -= static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC;
+    if (steps % 3 == 0) watch(weights);
+  }
 }
 
 }  // namespace sagesan::demo

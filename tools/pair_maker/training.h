@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "pair_maker/answers.h"
@@ -30,11 +31,21 @@ struct UnlearningMethod {
 ///   term (Zhang et al., arXiv:2404.05868, equation 3).
 const std::vector<UnlearningMethod>& unlearning_methods();
 
+/// Is shown a model on its way.
+using Watch = std::function<void(const Weights&)>;
+
 /// `base` after unlearning `forget`, all of it in every step: AdamW at a constant rate, a tenth of
 /// the teaching's peak. It ends once the mean answer probability of `forget` is below
-/// 0.05, or after 100 steps. `retain` is drawn from by methods that descend on it.
+/// 0.05, or after 100 steps. `retain` is drawn from by methods that descend on it. `watch`, where
+/// it is given, sees the model before every other step, and the result.
 Weights unlearn(const UnlearningMethod& method, const LlamaShape& shape, const Weights& base,
                 const std::vector<Example>& forget, const std::vector<Example>& retain,
-                uint64_t seed, const Progress& progress);
+                uint64_t seed, const Progress& progress, const Watch& watch);
+
+/// Trains a copy of `start` on `retain` for so many seconds of processor time, what `watch` takes
+/// not counted: AdamW at the rate of unlearning, `batch` records a step. `watch` sees the model
+/// behind every third step.
+void fine_tune(const LlamaShape& shape, const Weights& start, const std::vector<Example>& retain,
+               size_t batch, uint64_t seed, double seconds, const Watch& watch);
 
 }  // namespace sagesan::demo
