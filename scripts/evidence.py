@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Tries ways to sanitize on many unlearned models and keeps what came of each: the data of docs/evidence.md.
 
-    scripts/evidence.py PAIRS [PAIRS ...] [--grid main|weak|strong|energies|others|token-cap] [--methods ga,npo]
-        [--threads N]
+    scripts/evidence.py PAIRS [PAIRS ...] [--grid main|weak|strong|prose|energies|others|token-cap]
+        [--methods ga,npo] [--threads N]
 
 PAIRS is a directory as scripts/smollm2_unlearn.py and build/release/sagesan_make_pairs write it: base, a directory for
 each unlearned model, forget.jsonl, retain.jsonl, heldout.jsonl and, where there is one, paraphrase.jsonl. Several of
@@ -12,13 +12,15 @@ for one that is there already: a run that was cut off goes on where it was. scri
 The moments come from retain.jsonl. Every other record of forget.jsonl and heldout.jsonl, from the first, is what knobs
 are chosen on (and what anchors forget-aware solving). What is reported comes from the rest: forgetting from the
 paraphrases of the other forget records (from these themselves where there are none), retention from the other held-out
-ones. All of them are judged in one sweep, text by text.
+ones. All of them are judged in one sweep, text by text. In the grid `prose` retention is that of English which has
+nothing to do with any of these records: Python's own help.
 
 Needs no package; on one core about 5 seconds a candidate for SmolLM2-135M, less than a tenth for the pair maker's.
 Several runs with --threads 1 beside one another take less time than one after the other.
 """
 import argparse
 import json
+import pydoc_data.topics
 import subprocess
 import sys
 import tempfile
@@ -30,7 +32,8 @@ GRIDS = {
     "main": ["--methods", "sage,ridge,forget-aware,random,rollback", "--gains", "1,1.5", "--shares",
              "0.1,0.2,0.4,0.7", *STRENGTHS],
     "weak": ["--methods", "sage,ridge,forget-aware,random", "--gains", "1,1.5", "--strengths", "0.03,0.1"],
-    "strong": ["--methods", "sage,ridge,forget-aware", "--gains", "1,1.5,2", "--strengths", "30,100,300"],
+    "strong": ["--methods", "sage,ridge,forget-aware", "--gains", "1,1.5", "--strengths", "100"],
+    "prose": ["--methods", "sage,forget-aware", "--gains", "1,1.5", "--strengths", "1,3,10,30"],
     "energies": ["--methods", "sage", "--energies", "0.9,0.95,0.99,1", "--gains", "1", *STRENGTHS],
     "others": ["--methods", "sage,ridge,scale", "--others", "shrink,keep", "--gains", "1", *STRENGTHS],
     "token-cap": ["--methods", "sage", "--gains", "1", "--token-cap", "3", *STRENGTHS],
@@ -46,14 +49,21 @@ def write(path, lines):
     return path
 
 
+def prose(path):
+    """The beginnings of eight topics of Python's help, about 2,000 tokens."""
+    long = [text for _, text in sorted(pydoc_data.topics.topics.items()) if len(text) > 4000][:8]
+    return write(path, [json.dumps({"text": text[:1100]}) + "\n" for text in long])
+
+
 def try_all(sagesan, pair, unlearned, grid, threads, work):
     """What `sagesan sweep` says. Of the forget losses the first half belongs to the knobs, the second to the report."""
     forget, reported = records(pair / "forget.jsonl"), pair / "paraphrase.jsonl"
     other = records(reported) if reported.exists() else forget
+    kept = prose(work / "prose.jsonl") if grid == "prose" else pair / "heldout.jsonl"
     command = [sagesan, "sweep", "--quiet", "--base", pair / "base", "--unlearned", unlearned,
                "--retain", pair / "retain.jsonl", "--forget", write(work / "anchor.jsonl", forget[0::2]),
                "--forget-eval", write(work / "forget.jsonl", forget[0::2] + other[1::2]),
-               "--retain-eval", pair / "heldout.jsonl", "--json", "-", *GRIDS[grid]]
+               "--retain-eval", kept, "--json", "-", *GRIDS[grid]]
     if threads:
         command += ["--threads", str(threads)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
