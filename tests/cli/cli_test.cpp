@@ -201,7 +201,8 @@ TEST_F(Cli, EvaluatePrintsJsonAlone) {
   EXPECT_GT(loss, 0);
   EXPECT_LT(std::abs(loss - std::log(64)), 3);  // random weights, 64 tokens
   EXPECT_NEAR(kept["perplexity"].get<double>(), std::exp(loss), 1e-9 * std::exp(loss));
-  EXPECT_EQ(result["data"]["again"]["mean_negative_log_likelihood"], loss);
+  // Not bit for bit: BLAS may take the last rows of a product through another kernel than the rest.
+  EXPECT_NEAR(result["data"]["again"]["mean_negative_log_likelihood"].get<double>(), loss, 1e-6);
 }
 
 TEST_F(Cli, EvaluateWritesJsonToAFile) {
