@@ -3,8 +3,8 @@
 
     build/python/bin/python scripts/evidence_afterwards.py PAIRS [PAIRS ...] [--level 0.1] [--methods ga,npo]
 
-PAIRS is a directory that scripts/evidence.py has been at. Each unlearned model is sanitized by scaling, by sage, by
-sage with gain and by forget-aware solving, with the strength at which the forget records that knobs are chosen on have
+PAIRS is a directory that scripts/evidence.py has been at. Each unlearned model is sanitized by scaling, by sage
+and by forget-aware solving, both without and with a gain, with the strength at which the forget records that knobs are chosen on have
 the mean answer probability --level (by interpolation in the sweep), and the outcome is loaded into PyTorch, as is the
 unlearned model itself. Then
 
@@ -34,7 +34,8 @@ RELEARN_LEARNING_RATE = 2e-5
 GROUP = 64
 
 APPROACHES = {  # method, gain
-    "scale": ("scale", 1), "sage": ("sage", 1), "sage, gain 1.5": ("sage", 1.5), "forget-aware": ("forget-aware", 1)}
+    "scale": ("scale", 1), "sage": ("sage", 1), "sage, gain 1.5": ("sage", 1.5), "forget-aware": ("forget-aware", 1),
+    "forget-aware, gain 1.5": ("forget-aware", 1.5)}
 
 
 def strength_at(outcome, method, gain, level):

@@ -15,7 +15,7 @@ namespace {
 struct Words {
   InputWords inputs;
   std::string out;
-  std::string method = "sage", strength = "1", target_bias, carrier_gain = "1", energy = "0.95";
+  std::string method = "sage", strength, target_bias, carrier_gain, energy = "0.95";
   std::string share = "0.1", other = "shrink", report, html;
   std::string out_format = "full", dtype = "keep", rounding = "nearest", shard_size;
   std::string keep_forgetting = "0.95";
@@ -74,6 +74,26 @@ void read_forget(const Given& given, SanitizeOptions& options) {
     throw UsageError("--anchor-floor goes with --method forget-aware alone");
 }
 
+/// A strength of one's own means the formula with it and nothing more; a gain comes with ours alone.
+void read_strength(const Given& given, const Words& words, SanitizeOptions& options) {
+  const DefaultSetting setting = default_setting(options.method);
+  const bool own = given("--strength") || given("--target-bias");
+  options.strength = setting.strength;
+  options.carrier_gain = own ? 1 : setting.carrier_gain;
+  if (given("--strength"))
+    options.strength = parse_number("--strength", words.strength, 0, 1e12);
+  if (given("--target-bias")) {
+    options.target_bias = parse_number("--target-bias", words.target_bias, 0, 1);
+    if (*options.target_bias == 0)
+      throw UsageError("--target-bias 0: expected a number above 0, at most 1");
+  }
+  if (!given("--carrier-gain")) return;
+  options.carrier_gain = parse_number("--carrier-gain", words.carrier_gain, 0, 1e6);
+  if (options.carrier_gain == 0) throw UsageError("--carrier-gain 0: expected a number above 0");
+  // "The update times G" is what somebody asks for who gives a gain and nothing else.
+  if (options.method == Method::kScale && !given("--strength")) options.strength = 0;
+}
+
 SanitizeOptions parse(const CLI::App& command, const Words& words) {
   const Given given = [&](const std::string& name) { return command.count(name) > 0; };
   SanitizeOptions options{.out = parse_path("--out", words.out)};
@@ -82,17 +102,7 @@ SanitizeOptions parse(const CLI::App& command, const Words& words) {
   options.automatic = words.automatic;
   options.keep_forgetting = parse_number("--keep-forgetting", words.keep_forgetting, 0, 1);
   read_forget(given, options);
-  options.strength = parse_number("--strength", words.strength, 0, 1e12);
-  if (given("--target-bias")) {
-    options.target_bias = parse_number("--target-bias", words.target_bias, 0, 1);
-    if (*options.target_bias == 0)
-      throw UsageError("--target-bias 0: expected a number above 0, at most 1");
-  }
-  options.carrier_gain = parse_number("--carrier-gain", words.carrier_gain, 0, 1e6);
-  if (options.carrier_gain == 0) throw UsageError("--carrier-gain 0: expected a number above 0");
-  // "The update times G" is what somebody asks for who gives a gain and nothing else.
-  if (options.method == Method::kScale && given("--carrier-gain") && !given("--strength"))
-    options.strength = 0;
+  read_strength(given, words, options);
   options.energy = parse_number("--energy", words.energy, 0, 1);
   if (options.energy == 0) throw UsageError("--energy 0: expected a number above 0, at most 1");
   options.share = parse_number("--share", words.share, 0, 1);
@@ -189,10 +199,10 @@ void print_result(const SanitizeResult& result, const std::filesystem::path& out
         "lowers it\n",
         *summary.linear_mean_rounding_bias);
   }
-  if (result.report.forget_files.empty() && summary.kept_update_norm().value_or(1) < 1) {
+  if (result.report.forget_files.empty() && summary.kept_update_norm().value_or(1) != 1) {
     std::cout
         << "no strength is safe for every unlearning method, and without --forget texts "
-           "nothing tells how\nmuch forgetting went with the rest of the update: --auto finds "
+           "nothing tells how\nmuch forgetting went with what was taken out: --auto finds "
            "a strength by them\n";
   }
   std::cout << "written to " << out.string() << "\n";
@@ -225,18 +235,19 @@ std::function<SanitizeOptions()> add_sanitize_options(CLI::App& options, Common&
       ->capture_default_str();
   command
       ->add_option("--strength", words->strength,
-                   "how strongly the damage is taken out; 0 gives the unlearned model")
-      ->type_name("X")
-      ->capture_default_str();
+                   "how strongly the damage is taken out (default: 1, for forget-aware 3); 0 gives "
+                   "the unlearned model")
+      ->type_name("X");
   command
       ->add_option("--target-bias", words->target_bias,
                    "instead of --strength: the share of its bias that each tensor keeps, in (0, 1]")
       ->type_name("R");
   command
       ->add_option("--carrier-gain", words->carrier_gain,
-                   "the sanitized update times this; with --method scale alone: the factor")
-      ->type_name("G")
-      ->capture_default_str();
+                   "the sanitized update times this (default: 1; 1.5 where neither --strength nor "
+                   "--target-bias is given, of sage, ridge, random and forget-aware); with --method "
+                   "scale alone: the factor")
+      ->type_name("G");
   command
       ->add_option("--energy", words->energy,
                    "share of the inputs' energy that counts as retained, in (0, 1]")

@@ -48,8 +48,8 @@ TEST_F(BatchSkip, TheSameIsSkippedAndLeftAsItIs) {
 
 TEST_F(BatchSkip, EveryOptionThatDecidesTheResultCounts) {
   const std::vector<std::pair<json, std::string>> cases = {
-      {{{"strength", 2}}, "another strength"},
-      {{{"target-bias", 0.5}}, "another strength"},
+      {{{"strength", 2}, {"carrier-gain", 1.5}}, "another strength"},
+      {{{"target-bias", 0.5}, {"carrier-gain", 1.5}}, "another strength"},
       {{{"carrier-gain", 2}}, "another carrier_gain"},
       {{{"energy", 0.5}}, "another energy"},
       {{{"method", "random"}}, "another method"},

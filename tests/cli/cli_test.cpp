@@ -51,7 +51,7 @@ TEST_F(Cli, SanitizeWritesACompleteCheckpoint) {
 
 TEST_F(Cli, ReportSaysWhatWasDone) {
   make_pair();
-  succeed(sanitize({"--report", root_ / "copy.json", "-q"}));
+  succeed(sanitize({"--strength", "1", "--report", root_ / "copy.json", "-q"}));
   EXPECT_EQ(read_file(root_ / "copy.json"), read_file(out() / "sagesan_report.json"));
   const json report = json::parse(read_file(out() / "sagesan_report.json"));
   EXPECT_EQ(report["tokens"], 100);

@@ -67,10 +67,10 @@ TEST_F(Methods, ScaleDividesTheWholeUpdate) {
 }
 
 TEST_F(Methods, RandomIsAControlOfTheSameSpectrum) {
-  const Weights random = run({"--method", "random"});
+  const Weights random = run({"--method", "random", "--strength", "1"});
   const json control = report_;
-  EXPECT_EQ(random, run({"--method", "random"}));
-  const Weights sage = run({});
+  EXPECT_EQ(random, run({"--method", "random", "--strength", "1"}));
+  const Weights sage = run({"--strength", "1"});
   ASSERT_EQ(control["tensors"].size(), report_["tensors"].size());
   int64_t linear = 0;
   for (size_t i = 0; i < control["tensors"].size(); ++i) {
@@ -94,6 +94,30 @@ TEST_F(Methods, CarrierGainMultipliesTheSanitizedUpdate) {
   EXPECT_LT(largest_difference(run({"--strength", "2", "--carrier-gain", "1.5"}),
                                combine(-0.5, before(), 1.5, plain), update()),
             2e-5);
+}
+
+TEST_F(Methods, AStrengthThatIsLeftToSagesanComesWithAGain) {
+  const std::string forget = root_ / "forget.jsonl";
+  write_file(forget, R"({"input_ids": [5, 6, 7, 8]})");
+  const auto expect = [&](const Arguments& more, double strength, double gain) {
+    run(more);
+    EXPECT_EQ(report_["options"]["strength"], strength) << ::testing::PrintToString(more);
+    EXPECT_EQ(report_["options"]["carrier_gain"], gain) << ::testing::PrintToString(more);
+  };
+  expect({}, 1, 1.5);
+  expect({"--method", "ridge"}, 1, 1.5);
+  expect({"--forget", forget}, 3, 1.5);
+  expect({"--method", "scale"}, 1, 1);
+  expect({"--carrier-gain", "2"}, 1, 2);
+  // One's own strength is the formula and nothing more: 0 gives the unlearned model.
+  expect({"--strength", "1"}, 1, 1);
+  expect({"--forget", forget, "--strength", "0.5"}, 0.5, 1);
+  EXPECT_EQ(run({"--strength", "0"}), after());
+  run({"--target-bias", "0.5"});
+  EXPECT_EQ(report_["options"]["carrier_gain"], 1);
+  run({"--method", "nullspace"});
+  EXPECT_EQ(report_["options"]["carrier_gain"], 1);
+  EXPECT_EQ(run({}), run({"--strength", "1", "--carrier-gain", "1.5"}));
 }
 
 TEST_F(Methods, EveryTensorKeepsTheTargetBias) {

@@ -21,7 +21,8 @@ struct SanitizeOptions {
   std::vector<std::filesystem::path> retain;
   std::filesystem::path moments;  ///< collected ones instead of `retain`; empty: none
   Method method = Method::kSage;
-  double strength = 1;                ///< finite, at least 0; not for nullspace, rollback
+  /// Finite, at least 0; not for nullspace, rollback. The command line has `default_setting`.
+  double strength = 1;
   std::optional<double> target_bias;  ///< kept share of each bias, in (0, 1], instead of `strength`
   double carrier_gain = 1;            ///< above 0; not for rollback
   double energy = 0.95;               ///< in (0, 1]; not for ridge, rollback

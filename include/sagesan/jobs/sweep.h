@@ -52,7 +52,7 @@ struct SweepOptions {
   std::vector<std::filesystem::path> retain_eval;  ///< texts that retention is judged by
   std::vector<std::filesystem::path> forget_eval;  ///< forgetting; empty: by `sanitize.forget`
   std::vector<Method> methods = {Method::kSage, Method::kForgetAware};
-  std::vector<double> strengths = {0.01, 0.03, 0.1, 0.3, 1, 3, 10};
+  std::vector<double> strengths = {0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30};
   std::vector<double> energies = {0.95}, gains = {1, 1.5};  ///< docs/evidence.md
   std::vector<double> shares = {0.1};                       ///< of rollback
   std::vector<OtherPolicy> others = {OtherPolicy::kShrink};

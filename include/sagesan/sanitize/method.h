@@ -22,6 +22,22 @@ inline bool uses_every_direction(Method method) {
   return method == Method::kRidge || method == Method::kForgetAware;
 }
 
+/// What the command line takes where somebody leaves the strength to it: of the settings tried in
+/// docs/evidence.md that with the least worst regret.
+struct DefaultSetting {
+  double strength, carrier_gain;
+};
+
+constexpr DefaultSetting default_setting(Method method) {
+  switch (method) {
+    case Method::kForgetAware: return {3, 1.5};
+    case Method::kSage:
+    case Method::kRidge:
+    case Method::kRandom: return {1, 1.5};
+    default: return {1, 1};
+  }
+}
+
 /// What happens to changed parameters that are no linear modules: `--other`.
 enum class OtherPolicy {
   kShrink,  ///< the closed form with the second moment of their own input
