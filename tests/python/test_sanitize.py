@@ -71,7 +71,7 @@ def test_agrees_with_the_oracle(name, strength, energy, other, lengths, sagesan,
 @pytest.mark.parametrize("lengths", [MANY, FEW], ids=["many_tokens", "few_tokens"])
 def test_token_cap_agrees_with_the_oracle(lengths, sagesan, tmp_path):
     base, unlearned, texts = make_pair(tmp_path, "llama_tied_biases", lengths)
-    ours, rows = run(sagesan, tmp_path, **{"energy": 1, "token-cap": 0.8})
+    ours, rows = run(sagesan, tmp_path, strength=1, energy=1, **{"token-cap": 0.8})
     expected, _ = oracle.sanitize(base, unlearned, texts, 1, 1, token_cap=0.8)
     before, after = dict(base.named_parameters()), dict(unlearned.named_parameters())
     for key, value in expected.items():
@@ -303,7 +303,7 @@ def load(directory):
 
 def test_bf16_within_one_rounding(sagesan, tmp_path):
     *_, texts = make_pair(tmp_path, "llama", MANY, torch.bfloat16)
-    ours, rows = run(sagesan, tmp_path)
+    ours, rows = run(sagesan, tmp_path, strength=1)
     base, unlearned = load(tmp_path / "base"), load(tmp_path / "unlearned")
     expected, ranks = oracle.sanitize(base, unlearned, texts, 1, 0.95)
     for key, value in expected.items():

@@ -169,8 +169,8 @@ def routed_updates(tensors, module, routes=3, scale=6 / 4):
             for i in range(routes)]
 
 
-@pytest.mark.parametrize("words", [(), ("--strength", 20, "--energy", 0.9), ("--method", "ridge", "--strength", 5),
-                                   ("--target-bias", 0.2)], ids=["sage", "strong", "ridge", "target"])
+@pytest.mark.parametrize("words", [("--strength", 1), ("--strength", 20, "--energy", 0.9),
+                                   ("--method", "ridge", "--strength", 5), ("--target-bias", 0.2)], ids=["sage", "strong", "ridge", "target"])
 def test_alter_routes_between_several_b(words, bench):
     """Asymmetric LoRA: A' = A F serves every B; the bias that is judged is that of all routes."""
     base = make_base(bench, LLAMA)
@@ -197,7 +197,7 @@ def test_alter_routes_between_several_b(words, bench):
         moment = x.T @ x / len(x)
         matrix, rank, _ = penalty(x, energy, torch.ones(len(x), dtype=torch.float64))
         old, new = routed_updates(before, module), routed_updates(after, module)
-        strength = row["strength"] if "--target-bias" in options else options.get("--strength", 1)
+        strength = row["strength"] if "--target-bias" in options else options["--strength"]
         for d, result in zip(old, new):
             expected = solve(d, matrix, strength)
             assert (result - expected).abs().max() <= 1e-5 * d.abs().max()
@@ -481,7 +481,7 @@ def test_rmu_changes_a_few_down_projections(bench):
 def test_lau_trains_everything_in_float32(bench):
     base = make_base(bench, LLAMA, torch.bfloat16)
     perturb(copy.deepcopy(base).float()).save_pretrained(bench / "unlearned")
-    out, said = bench.sanitize("unlearned")
+    out, said = bench.sanitize("unlearned", "--strength", 1)
     assert said == ""
     assert {tensor.dtype for tensor in out.values()} == {torch.float32}
     before, unlearned = bench.tensors("base"), bench.tensors("unlearned")
