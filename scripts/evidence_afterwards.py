@@ -3,17 +3,17 @@
 
     build/python/bin/python scripts/evidence_afterwards.py PAIRS [PAIRS ...] [--level 0.1] [--methods ga,npo]
 
-PAIRS is a directory that scripts/evidence.py has been at. Each unlearned model is sanitized by scaling, by sage
-and by forget-aware solving, both without and with a gain, with the strength at which the forget records that knobs are chosen on have
-the mean answer probability --level (by interpolation in the sweep), and the outcome is loaded into PyTorch, as is the
-unlearned model itself. Then
+PAIRS is a directory that scripts/evidence_sweeps.py has been at. Each unlearned model is sanitized by scaling, by sage
+and by forget-aware solving, both without and with a gain, with the strength at which the forget records that knobs are chosen
+on have the mean answer probability --level (by interpolation in the sweep; nothing where no strength has it), and the
+outcome is loaded into PyTorch, as is the unlearned model itself. Then
 
 - relearning: RELEARN_STEPS steps of AdamW on the answers of the forget records that knobs are chosen on;
 - 4 bits: every linear weight in groups of GROUP along a row, round to nearest by the largest magnitude.
 
 PAIRS/evidence/afterwards/METHOD.json has the answer probabilities of the reported records before and after both (the
-paraphrases of the other forget records, the other held-out records); what is there already is not done again. The
-table of all of them is printed.
+paraphrases of the other forget records, the other held-out records); what is there already is not done again.
+scripts/evidence_tables.py --grid afterwards prints the table of all of them.
 """
 import argparse
 import copy
@@ -23,8 +23,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-import evidence
-import evidence_tables
+import evidence_outcomes
+import evidence_sweeps
 import smollm2_unlearn  # before transformers: it keeps that from the network and quiet
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -40,8 +40,9 @@ APPROACHES = {  # method, gain
 
 def strength_at(outcome, method, gain, level):
     """The strength at which the forget probability is `level`, linear in the logarithms; None where it is not reached."""
-    points = sorted((c["strength"], outcome.settings[c["name"]].chosen.forget) for c in outcome.candidates
-                    if (c["method"], c["carrier_gain"], c["other"]) == (method, gain, "shrink") and c["strength"])
+    doses = next(doses for series, doses in outcome.doses.items()
+                 if (series.method, series.gain, series.other) == (method, gain, "shrink"))
+    points = [(strength, point.chosen.forget) for strength, point in doses if strength]
     if gain == 1:
         points.insert(0, (points[0][0] / 10, outcome.unlearned.chosen.forget))
     for (s0, p0), (s1, p1) in zip(points, points[1:]):
@@ -90,8 +91,8 @@ def afterwards(directory, pair, tokenizer):
             "4 bits": probabilities(rounded(model), tokenizer, pair)}
 
 
-def try_all(sagesan, pair, method, level):
-    outcome = evidence_tables.Outcome(pair, "main,strong", method)
+def try_all(sagesan, threads, pair, method, level):
+    outcome = evidence_outcomes.Outcome(evidence_outcomes.read_pair(pair), ("main", "strong"), method)
     tokenizer = AutoTokenizer.from_pretrained(pair / "base")
     result = {"unlearned": afterwards(pair / method, pair, tokenizer)}
     if (pair / "retrained/config.json").exists():
@@ -101,12 +102,14 @@ def try_all(sagesan, pair, method, level):
         if strength is None:
             continue
         with tempfile.TemporaryDirectory() as work:
-            anchor = evidence.write(Path(work) / "forget.jsonl", evidence.records(pair / "forget.jsonl")[0::2])
+            known = evidence_sweeps.records(pair / "forget.jsonl")[0::2]
+            anchor = evidence_sweeps.write(Path(work) / "forget.jsonl", known)
             more = ["--forget", anchor] if kind == "forget-aware" else ["--method", kind]
             if gain != 1:
                 more += ["--carrier-gain", str(gain)]
-            subprocess.run([sagesan, "sanitize", "--quiet", "--base", pair / "base", "--unlearned", pair / method, "--retain",
-                            pair / "retain.jsonl", "--strength", repr(strength), "--out", Path(work) / "out", *more], check=True)
+            subprocess.run([sagesan, "sanitize", "--quiet", "--threads", str(threads), "--base", pair / "base", "--unlearned",
+                            pair / method, "--retain", pair / "retain.jsonl", "--strength", repr(strength), "--out",
+                            Path(work) / "out", *more], check=True)
             result[name] = {"strength": strength, **afterwards(Path(work) / "out", pair, tokenizer)}
     return result
 
@@ -116,24 +119,18 @@ def main():
     parser.add_argument("pairs", nargs="+", type=Path)
     parser.add_argument("--level", type=float, default=0.1)
     parser.add_argument("--methods", help="comma-separated; default: all that were swept")
-    parser.add_argument("--sagesan", type=Path, default=evidence.ROOT / "build/release/sagesan")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--sagesan", type=Path, default=evidence_sweeps.ROOT / "build/release/sagesan")
     args = parser.parse_args()
-    found = {}
+    torch.set_num_threads(args.threads)
     for pair in args.pairs:
         swept = sorted(path.stem for path in (pair / "evidence/main").glob("*.json"))
         for method in args.methods.split(",") if args.methods else swept:
             target = pair / "evidence/afterwards" / f"{method}.json"
             if not target.exists():
-                result = try_all(args.sagesan, pair, method, args.level)
+                result = try_all(args.sagesan, args.threads, pair, method, args.level)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(json.dumps(result, indent=1) + "\n")
-            for name, row in json.loads(target.read_text()).items():
-                found.setdefault((method, name), []).append(row)
-    stages = ("before", "relearned", "4 bits")
-    evidence_tables.print_head(["unlearned by", "model", *(f"{data}, {stage}" for stage in stages for data in ("forget", "kept"))])
-    for (method, name), rows in found.items():
-        cells = [f"{evidence_tables.mean([row[stage][data] for row in rows]):.3f}" for stage in stages for data in ("forget", "kept")]
-        print(f"| {method} | {name} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

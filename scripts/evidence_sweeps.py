@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tries ways to sanitize on many unlearned models and keeps what came of each: the data of docs/evidence.md.
 
-    scripts/evidence.py PAIRS [PAIRS ...] [--grid main|weak|strong|prose|energies|others|token-cap]
+    scripts/evidence_sweeps.py PAIRS [PAIRS ...] [--grid main|weak|strong|prose|energies|others|token-cap]
         [--methods ga,npo] [--threads N]
 
 PAIRS is a directory as scripts/smollm2_unlearn.py and build/release/sagesan_make_pairs write it: base, a directory for
