@@ -1,10 +1,11 @@
 """What came of each unlearned model in the study of docs/evidence.md: read from where scripts/evidence_sweeps.py keeps
 it, or from a file that scripts/evidence_tables.py --save has made of it.
 
-A kept file is one JSON object, a line a model: "pair", "width" (hidden size), "retrained" (a point or null) and "methods",
-by name: "base", "unlearned" (points), "candidates" by grid, "stopped" and "finetuned" (points along a run, if any),
-"afterwards" (if any). A point is two lists, of the records that knobs are chosen on and of those that are reported, each
-the answer probability and loss on the forget records and the answer probability on the held-out ones.
+A kept file is one JSON object, a line a directory: "pair", "width" (hidden size), "retrained" (a point or null) and
+"methods", by name: "base", "unlearned" (points), "candidates" by grid (name, series, dose and point of each), "stopped"
+and "finetuned" (points along a run, if any), "prose" and "afterwards" (if any). A point is two lists, of the records
+that knobs are chosen on and of those that are reported, each the answer probability and loss on the forget records and
+the answer probability on the held-out ones.
 """
 import collections
 import json
@@ -20,7 +21,7 @@ def mean(values):
 
 
 def figures(forget, kept):
-    rounded = (float(f"{value:.6g}") for value in (mean([math.exp(-loss) for loss in forget]), mean(forget),
+    rounded = (float(f"{value:.5g}") for value in (mean([math.exp(-loss) for loss in forget]), mean(forget),
                                                    mean([math.exp(-loss) for loss in kept])))
     return Figures(*rounded)
 
@@ -43,11 +44,11 @@ def point(lists):
 
 
 def candidate(found):
-    """Of a sweep: its name, its series, and what grows along that ("dose")."""
+    """Of a sweep: its name, its series, what grows along that, and its point."""
     hard, method = found["method"] == "nullspace", found["method"]  # stronger with more energy
     dose = found["energy"] if hard else found["share"] if method == "rollback" else found["strength"]
-    return {"name": found["name"], "dose": dose, "point": point_of_sweep(found),
-            "series": Series(method, None if hard else found["energy"], found["carrier_gain"], found["other"])}
+    series = Series(method, None if hard else found["energy"], found["carrier_gain"], found["other"])
+    return [found["name"], series, float(f"{dose:.6g}"), point_of_sweep(found)]
 
 
 def read_method(pair, method):
@@ -100,9 +101,8 @@ class Outcome:
         self.retrained = point(record["retrained"]) if record["retrained"] else None
         self.settings, doses = {}, collections.defaultdict(dict)
         for grid in grids:
-            for candidate in found["candidates"].get(grid, []):
-                self.settings[candidate["name"]] = point(candidate["point"])
-                doses[Series(*candidate["series"])][candidate["dose"]] = point(candidate["point"])
+            for name, series, dose, lists in found["candidates"].get(grid, []):
+                self.settings[name] = doses[Series(*series)][dose] = point(lists)
         self.doses = {series: sorted(points.items()) for series, points in doses.items()}
         # From the unlearned model on. A chord to a single point is no way that settings go.
         self.series = {series: ([self.unlearned] if series.gain == 1 and len(points) > 1 else [])

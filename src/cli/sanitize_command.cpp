@@ -74,14 +74,14 @@ void read_forget(const Given& given, SanitizeOptions& options) {
     throw UsageError("--anchor-floor goes with --method forget-aware alone");
 }
 
-/// A strength of one's own means the formula with it and nothing more; a gain comes with ours alone.
+/// A strength of one's own means the formula with it and nothing more; a gain comes with ours
+/// alone.
 void read_strength(const Given& given, const Words& words, SanitizeOptions& options) {
   const DefaultSetting setting = default_setting(options.method);
   const bool own = given("--strength") || given("--target-bias");
   options.strength = setting.strength;
   options.carrier_gain = own ? 1 : setting.carrier_gain;
-  if (given("--strength"))
-    options.strength = parse_number("--strength", words.strength, 0, 1e12);
+  if (given("--strength")) options.strength = parse_number("--strength", words.strength, 0, 1e12);
   if (given("--target-bias")) {
     options.target_bias = parse_number("--target-bias", words.target_bias, 0, 1);
     if (*options.target_bias == 0)
@@ -200,10 +200,9 @@ void print_result(const SanitizeResult& result, const std::filesystem::path& out
         *summary.linear_mean_rounding_bias);
   }
   if (result.report.forget_files.empty() && summary.kept_update_norm().value_or(1) != 1) {
-    std::cout
-        << "no strength is safe for every unlearning method, and without --forget texts "
-           "nothing tells how\nmuch forgetting went with what was taken out: --auto finds "
-           "a strength by them\n";
+    std::cout << "no strength is safe for every unlearning method, and without --forget texts "
+                 "nothing tells how\nmuch forgetting went with what was taken out: --auto finds "
+                 "a strength by them\n";
   }
   std::cout << "written to " << out.string() << "\n";
 }
@@ -243,10 +242,11 @@ std::function<SanitizeOptions()> add_sanitize_options(CLI::App& options, Common&
                    "instead of --strength: the share of its bias that each tensor keeps, in (0, 1]")
       ->type_name("R");
   command
-      ->add_option("--carrier-gain", words->carrier_gain,
-                   "the sanitized update times this (default: 1; 1.5 where neither --strength nor "
-                   "--target-bias is given, of sage, ridge, random and forget-aware); with --method "
-                   "scale alone: the factor")
+      ->add_option(
+          "--carrier-gain", words->carrier_gain,
+          "the sanitized update times this (default: 1; 1.5 where neither --strength nor "
+          "--target-bias is given, of sage, ridge, random and forget-aware); with --method "
+          "scale alone: the factor")
       ->type_name("G");
   command
       ->add_option("--energy", words->energy,

@@ -30,11 +30,14 @@ struct DefaultSetting {
 
 constexpr DefaultSetting default_setting(Method method) {
   switch (method) {
-    case Method::kForgetAware: return {3, 1.5};
+    case Method::kForgetAware:
+      return {3, 1.5};
     case Method::kSage:
     case Method::kRidge:
-    case Method::kRandom: return {1, 1.5};
-    default: return {1, 1};
+    case Method::kRandom:
+      return {1, 1.5};
+    default:
+      return {1, 1};
   }
 }
 
