@@ -91,8 +91,7 @@ def afterwards(directory, pair, tokenizer):
             "4 bits": probabilities(rounded(model), tokenizer, pair)}
 
 
-def try_all(sagesan, threads, pair, method, level):
-    outcome = evidence_outcomes.Outcome(evidence_outcomes.read_pair(pair), ("main", "strong"), method)
+def try_all(sagesan, threads, pair, outcome, method, level):
     tokenizer = AutoTokenizer.from_pretrained(pair / "base")
     result = {"unlearned": afterwards(pair / method, pair, tokenizer)}
     if (pair / "retrained/config.json").exists():
@@ -124,11 +123,13 @@ def main():
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     for pair in args.pairs:
-        swept = sorted(path.stem for path in (pair / "evidence/main").glob("*.json"))
+        record = evidence_outcomes.read_pair(pair)
+        swept = [method for method, found in record["methods"].items() if "main" in found["candidates"]]
         for method in args.methods.split(",") if args.methods else swept:
             target = pair / "evidence/afterwards" / f"{method}.json"
             if not target.exists():
-                result = try_all(args.sagesan, args.threads, pair, method, args.level)
+                outcome = evidence_outcomes.Outcome(record, ("main", "strong"), method)
+                result = try_all(args.sagesan, args.threads, pair, outcome, method, args.level)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(json.dumps(result, indent=1) + "\n")
 

@@ -45,9 +45,11 @@ def point(lists):
 
 def candidate(found):
     """Of a sweep: its name, its series, what grows along that, and its point."""
-    hard, method = found["method"] == "nullspace", found["method"]  # stronger with more energy
-    dose = found["energy"] if hard else found["share"] if method == "rollback" else found["strength"]
-    series = Series(method, None if hard else found["energy"], found["carrier_gain"], found["other"])
+    method, energy = found["method"], found["energy"]
+    dose = found["share"] if method == "rollback" else found["strength"]
+    if method == "nullspace":  # stronger with more energy
+        dose, energy = energy, None
+    series = Series(method, energy, found["carrier_gain"], found["other"])
     return [found["name"], series, float(f"{dose:.6g}"), point_of_sweep(found)]
 
 
@@ -86,7 +88,7 @@ def read(paths):
     records = []
     for path in paths:
         if path.is_dir():
-            records.append(json.loads(json.dumps(read_pair(path))))
+            records.append(read_pair(path))
         else:
             records += [json.loads(line) for line in path.read_text().splitlines()]
     return records

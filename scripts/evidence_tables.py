@@ -64,13 +64,13 @@ def interval(values):
     return mean(values), T_QUANTILE.get(len(values) - 1, 1.96) * deviation / math.sqrt(len(values))
 
 
-def print_head(cells):
-    print("| " + " | ".join(cells) + " |")
-    print("|---" * len(cells) + "|")
-
-
 def print_row(cells):
     print("| " + " | ".join(cells) + " |")
+
+
+def print_head(cells):
+    print_row(cells)
+    print("|---" * len(cells) + "|")
 
 
 def print_level(level, outcomes, grid):
@@ -125,7 +125,7 @@ def print_settings(groups, left_out, shown=12):
         columns["left out"] = outside
     settings = set.intersection(*(set(of) for of in regrets.values()))
     ranked = sorted(settings, key=lambda name: (max(regrets[key][name] for key in columns["worst"]), name))
-    print(f"\n### Worst regret of one setting for all\n")
+    print("\n### Worst regret of one setting for all\n")
     print_head(["setting", *columns])
     for rank, name in enumerate(ranked):
         if rank < shown or name in ("unlearned", "scale factor=0.9", "scale factor=0.5", "sage energy=0.95 strength=1"):

@@ -170,7 +170,8 @@ def routed_updates(tensors, module, routes=3, scale=6 / 4):
 
 
 @pytest.mark.parametrize("words", [("--strength", 1), ("--strength", 20, "--energy", 0.9),
-                                   ("--method", "ridge", "--strength", 5), ("--target-bias", 0.2)], ids=["sage", "strong", "ridge", "target"])
+                                   ("--method", "ridge", "--strength", 5), ("--target-bias", 0.2)],
+                         ids=["sage", "strong", "ridge", "target"])
 def test_alter_routes_between_several_b(words, bench):
     """Asymmetric LoRA: A' = A F serves every B; the bias that is judged is that of all routes."""
     base = make_base(bench, LLAMA)
