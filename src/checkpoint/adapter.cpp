@@ -17,7 +17,6 @@ namespace sagesan {
 namespace {
 
 constexpr const char* kConfiguration = "adapter_config.json";
-constexpr const char* kTensors = "adapter_model.safetensors";
 constexpr const char* kPickle = "adapter_model.bin";
 constexpr std::string_view kPrefix = "base_model.model.";
 constexpr std::string_view kBaseLayer = ".base_layer";
@@ -96,15 +95,15 @@ Adapter Adapter::open(const std::filesystem::path& directory) {
   Adapter adapter;
   adapter.directory_ = directory;
   adapter.configuration_ = read_adapter_configuration(directory / kConfiguration);
-  if (std::filesystem::exists(directory / kTensors)) {
-    auto file = std::make_unique<SafetensorsFile>(directory / kTensors);
+  if (std::filesystem::exists(directory / kAdapterFile)) {
+    auto file = std::make_unique<SafetensorsFile>(directory / kAdapterFile);
     adapter.metadata_ = file->metadata();
     adapter.file_ = std::move(file);
   } else if (std::filesystem::exists(directory / kPickle)) {
     adapter.metadata_ = {{"format", "pt"}};
     adapter.file_ = std::make_unique<PickleFile>(directory / kPickle);
   } else {
-    throw InputError(directory.string(), fmt::format("no {} or {}", kTensors, kPickle));
+    throw InputError(directory.string(), fmt::format("no {} or {}", kAdapterFile, kPickle));
   }
   adapter.sort_tensors();
   return adapter;

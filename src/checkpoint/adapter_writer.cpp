@@ -6,12 +6,6 @@
 #include "sagesan/support/file.h"
 
 namespace sagesan {
-namespace {
-
-constexpr const char* kTensors = "adapter_model.safetensors";
-
-}  // namespace
-
 void write_adapter(const Adapter& adapter, const std::filesystem::path& directory,
                    const std::map<std::string, std::span<const std::byte>>& changed) {
   const std::vector<TensorInfo>& tensors = adapter.file().tensors();
@@ -25,7 +19,8 @@ void write_adapter(const Adapter& adapter, const std::filesystem::path& director
     });
     SAGESAN_ASSERT(place != tensors.end() && place->bytes == entry.second.size());
   }
-  SafetensorsWriter writer(directory / kTensors, layout, adapter.metadata(), total_bytes(layout));
+  SafetensorsWriter writer(directory / kAdapterFile, layout, adapter.metadata(),
+                           total_bytes(layout));
   std::vector<std::byte> own;
   for (size_t i = 0; i < tensors.size(); ++i) {
     const auto found = changed.find(tensors[i].name);

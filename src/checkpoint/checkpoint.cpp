@@ -17,9 +17,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSingle = "model.safetensors";
-constexpr const char* kIndex = "model.safetensors.index.json";
-
 /// tensor name -> shard file name, both checked.
 std::map<std::string, std::string> read_index(const fs::path& path) {
   const Json json = read_json_file(path);
@@ -76,7 +73,8 @@ fs::path find_only_weights(const fs::path& directory) {
     which = fmt::format(", but {} others ({}, ...): name the one that is meant", found.size(),
                         printable(found.front().filename().string()));
   }
-  throw InputError(directory.string(), fmt::format("no {} or {}{}", kSingle, kIndex, which));
+  throw InputError(directory.string(),
+                   fmt::format("no {} or {}{}", kWeightsFile, kWeightsIndex, which));
 }
 
 }  // namespace
@@ -128,8 +126,8 @@ Checkpoint Checkpoint::open(const fs::path& path) {
     return checkpoint;
   }
   // As transformers: safetensors where there are both.
-  for (const auto& [single, index] :
-       {std::pair{kSingle, kIndex}, {"pytorch_model.bin", "pytorch_model.bin.index.json"}}) {
+  for (const auto& [single, index] : {std::pair{kWeightsFile, kWeightsIndex},
+                                      {"pytorch_model.bin", "pytorch_model.bin.index.json"}}) {
     const bool has_single = fs::exists(path / single);
     const bool has_index = fs::exists(path / index);
     if (has_single && has_index) {

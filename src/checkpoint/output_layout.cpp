@@ -11,13 +11,12 @@
 namespace sagesan {
 namespace {
 
-constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kDelta = "delta.safetensors";
 
 /// "model-00001-of-00002.safetensors" of pytorch_model-00001-of-00002.bin; a file that is alone is
 /// the whole model, whatever its name.
 std::string output_name(const std::filesystem::path& shard, bool alone) {
-  if (alone) return kSingle;
+  if (alone) return kWeightsFile;
   std::string stem = shard.stem().string();
   if (stem.starts_with("pytorch_model"))
     stem.replace(0, std::string("pytorch_model").size(), "model");

@@ -11,9 +11,9 @@ namespace {
 
 /// The JSON of a header, which must keep the order given. Put together from its entries: a
 /// nlohmann::ordered_json looks through all keys for each new one.
-class Header {
+class HeaderText {
  public:
-  explicit Header(const std::map<std::string, std::string>& metadata) {
+  explicit HeaderText(const std::map<std::string, std::string>& metadata) {
     if (!metadata.empty()) add("__metadata__", metadata);
   }
   void add(const TensorLayout& tensor, uint64_t begin, uint64_t end) {
@@ -36,7 +36,7 @@ class Header {
 /// Bytes that the header with its length takes at most, so that the data starts aligned.
 uint64_t header_room(const std::vector<TensorLayout>& most,
                      const std::map<std::string, std::string>& metadata) {
-  Header header(metadata);
+  HeaderText header(metadata);
   const uint64_t end = total_bytes(most);  // no offset has more digits
   for (const TensorLayout& tensor : most) header.add(tensor, end, end);
   return sizeof(uint64_t) + (header.text().size() + 7) / 8 * 8;
@@ -44,7 +44,7 @@ uint64_t header_room(const std::vector<TensorLayout>& most,
 
 /// The header with its length and as many spaces behind it (the format allows them) as make
 /// `room` bytes; 0: as many as make a multiple of 8.
-std::string finish_header(const Header& header, uint64_t room = 0) {
+std::string finish_header(const HeaderText& header, uint64_t room = 0) {
   const std::string text = header.text();
   if (room == 0) room = sizeof(uint64_t) + (text.size() + 7) / 8 * 8;
   const uint64_t length = room - sizeof(uint64_t);
@@ -68,7 +68,7 @@ uint64_t data_bytes(const TensorLayout& tensor) {
 
 std::string safetensors_header(const std::vector<TensorLayout>& tensors,
                                const std::map<std::string, std::string>& metadata) {
-  Header header(metadata);
+  HeaderText header(metadata);
   uint64_t begin = 0;
   for (const TensorLayout& tensor : tensors) {
     const uint64_t end = begin + data_bytes(tensor);
@@ -102,7 +102,7 @@ void SafetensorsWriter::write(const TensorLayout& tensor, std::span<const std::b
 }
 
 void SafetensorsWriter::finish() {
-  Header header(metadata_);
+  HeaderText header(metadata_);
   for (const TensorLayout& tensor : announced_) {
     const auto found = written_.find(tensor.name);
     if (found == written_.end()) continue;

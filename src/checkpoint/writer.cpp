@@ -13,9 +13,8 @@ namespace sagesan {
 
 namespace {
 
-constexpr const char* kIndex = "model.safetensors.index.json";
 /// Bytes copied at a time where the kernel cannot.
-constexpr uint64_t kBlock = uint64_t{4} << 20;
+constexpr uint64_t kCopiedBlock = uint64_t{4} << 20;
 
 std::vector<TensorLayout> layouts(const OutputShard& shard) {
   std::vector<TensorLayout> result;
@@ -39,7 +38,7 @@ void write_index(const OutputLayout& layout, const std::filesystem::path& direct
     for (const OutputTensor& tensor : shard.tensors)
       index["weight_map"][tensor.layout.name] = shard.file;
   }
-  write_text_file(directory / kIndex, index.dump(2) + "\n");
+  write_text_file(directory / kWeightsIndex, index.dump(2) + "\n");
 }
 
 uint64_t bytes_of(DType dtype, uint64_t elements) {
@@ -69,7 +68,7 @@ CheckpointWriter::CheckpointWriter(const OutputLayout& layout,
     }
   }
   if (!layout.index.empty()) {
-    copy_to_new_file(layout.index, directory / kIndex);
+    copy_to_new_file(layout.index, directory / kWeightsIndex);
   } else if (layout.shards.size() > 1) {
     write_index(layout, directory);
   }
@@ -105,7 +104,7 @@ void CheckpointWriter::copy(const TensorPart& part) {
     }
     return;
   }
-  const auto step = kBlock / std::max<uint64_t>(1, bytes_of(dtype, 1));
+  const auto step = kCopiedBlock / std::max<uint64_t>(1, bytes_of(dtype, 1));
   std::vector<std::byte> block(std::min(bytes, bytes_of(dtype, step)));
   for (uint64_t start = 0; start < part.count; start += step) {
     const uint64_t count = std::min(step, part.count - start);

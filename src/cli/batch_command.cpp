@@ -13,7 +13,7 @@
 namespace sagesan::cli {
 namespace {
 
-struct Words {
+struct BatchWords {
   std::string manifest, cache, summary, device;
   bool keep_moments = false, overwrite = false, dry_run = false, json = false;
 };
@@ -32,7 +32,7 @@ void check_summary(const BatchOptions& options, const std::filesystem::path& man
   check_text_file_target(options.summary, inputs);
 }
 
-BatchOptions parse(const Words& words) {
+BatchOptions parse(const BatchWords& words) {
   const std::filesystem::path manifest = parse_path("manifest", words.manifest);
   BatchOptions options{
       .cache = words.cache.empty() ? own_cache(manifest) : std::filesystem::path(words.cache),
@@ -101,7 +101,7 @@ std::string last_word(const BatchResult& result) {
 void add_batch(CLI::App& app, Common& common, Action& action) {
   CLI::App* command =
       app.add_subcommand("batch", "sanitize the pairs of a manifest; what is done is skipped");
-  auto words = std::make_shared<Words>();
+  auto words = std::make_shared<BatchWords>();
   command
       ->add_option("manifest", words->manifest,
                    "JSON with the jobs, each with options of sanitize (docs/batch.md); file names "

@@ -13,7 +13,7 @@
 namespace sagesan::cli {
 namespace {
 
-struct Words {
+struct CheckWords {
   std::string report, max_bias, max_mean_bias, min_norm_kept, against, tolerance, junit;
   std::vector<std::string> max_perplexity, rules;
 };
@@ -53,7 +53,7 @@ CheckRule parse_perplexity(const std::string& text) {
           parse_bound("--max-perplexity", text.substr(equals + 1))};
 }
 
-std::vector<CheckRule> parse_rules(const Words& words) {
+std::vector<CheckRule> parse_rules(const CheckWords& words) {
   std::vector<CheckRule> rules;
   const auto add = [&](const char* option, const std::string& word, const char* figure,
                        bool at_most) {
@@ -78,7 +78,7 @@ ReportFigures read_figures(const std::filesystem::path& path) {
   return report_figures(read_json_file(path), path.string());
 }
 
-void run(const Words& words, bool quiet) {
+void run(const CheckWords& words, bool quiet) {
   const std::filesystem::path path = parse_path("check", words.report);
   const std::vector<CheckRule> rules = parse_rules(words);
   if (rules.empty() && words.against.empty())
@@ -117,7 +117,7 @@ void run(const Words& words, bool quiet) {
 void add_check(CLI::App& app, Common& common, Action& action) {
   CLI::App* command = app.add_subcommand(
       "check", "judge a report by bounds or by an earlier one; exit code 5 where it fails");
-  auto words = std::make_shared<Words>();
+  auto words = std::make_shared<CheckWords>();
   const auto not_empty = [](const std::string& word) {
     return word.empty() ? "the value is empty" : "";
   };

@@ -9,7 +9,7 @@
 namespace sagesan::cli {
 namespace {
 
-struct Words {
+struct CollectWords {
   std::string base, out;
   std::vector<std::string> retain;
   RenderingWords rendering;
@@ -17,7 +17,7 @@ struct Words {
   bool overwrite = false;
 };
 
-CollectOptions parse(const Words& words) {
+CollectOptions parse(const CollectWords& words) {
   CollectOptions options{.base = parse_path("--base", words.base),
                          .out = parse_path("--out", words.out)};
   for (const std::string& file : words.retain)
@@ -37,7 +37,7 @@ CollectOptions parse(const Words& words) {
 void add_collect(CLI::App& app, Common& common, Action& action) {
   CLI::App* command = app.add_subcommand(
       "collect", "run a model over retain texts and keep the moments of every site");
-  auto words = std::make_shared<Words>();
+  auto words = std::make_shared<CollectWords>();
   command->add_option("--base", words->base, "checkpoint that runs")->required()->type_name("DIR");
   add_list(*command, "--retain", words->retain,
            "texts that the model should keep (JSONL, JSON or plain text); repeatable")

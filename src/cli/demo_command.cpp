@@ -14,7 +14,7 @@ using demo::DemoResult;
 using demo::MethodResult;
 using demo::Retention;
 
-struct Words {
+struct DemoWords {
   std::string out, seed = "1", seeds = "1", device = "cpu", json;
   bool overwrite = false;
 };
@@ -67,7 +67,7 @@ void print_table(const DemoResult& result, int64_t first_seed) {
 void add_demo(CLI::App& app, Common& common, Action& action) {
   CLI::App* command = app.add_subcommand(
       "demo", "make tiny models that unlearned made-up authors, and sanitize them");
-  auto words = std::make_shared<Words>();
+  auto words = std::make_shared<DemoWords>();
   command->add_option("--out", words->out, "keep the models and texts in this directory")
       ->type_name("DIR");
   command->add_option("--seed", words->seed, "of the made-up authors and the models")

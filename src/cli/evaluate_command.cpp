@@ -12,7 +12,7 @@
 namespace sagesan::cli {
 namespace {
 
-struct Words {
+struct EvaluateWords {
   RenderingWords rendering;
   std::string max_length = "512", device = "auto", min_k = "0.4", json;
   bool generate = false;
@@ -32,7 +32,7 @@ std::set<std::string> parse_names(const std::string& option, const std::vector<s
 }
 
 /// The data sets of the model utility: three or none.
-std::optional<EvaluateOptions::Utility> parse_utility(const Words& words,
+std::optional<EvaluateOptions::Utility> parse_utility(const EvaluateWords& words,
                                                       const std::set<std::string>& known) {
   const std::pair<const char*, const std::string&> roles[] = {
       {"--retain", words.retain},
@@ -54,7 +54,7 @@ std::optional<EvaluateOptions::Utility> parse_utility(const Words& words,
   return EvaluateOptions::Utility{words.retain, words.real_authors, words.world_facts};
 }
 
-EvaluateOptions parse(const Words& words) {
+EvaluateOptions parse(const EvaluateWords& words) {
   EvaluateOptions options{.device = words.device};
   std::set<std::string> models;
   for (const std::string& word : words.models) {
@@ -140,7 +140,7 @@ void print_table(const EvaluateResult& result, bool generated) {
 void add_evaluate(CLI::App& app, Common& common, Action& action) {
   CLI::App* command = app.add_subcommand(
       "evaluate", "what models make of texts: loss, probability, memorization, truth ratio");
-  auto words = std::make_shared<Words>();
+  auto words = std::make_shared<EvaluateWords>();
   add_list(*command, "--model", words->models,
            "a checkpoint; repeatable: all see the tokens that the first one's tokenizer makes")
       ->required()

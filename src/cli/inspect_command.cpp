@@ -40,7 +40,7 @@ void print_table(const InspectResult& result) {
   }
 }
 
-struct Words {
+struct InspectWords {
   std::string base, unlearned;
   std::vector<std::string> sanitized, moments;
   bool json = false;
@@ -58,7 +58,7 @@ void add_named(const std::string& option, NamedPath named, std::vector<NamedPath
   list.push_back(std::move(named));
 }
 
-InspectOptions parse(const Words& words) {
+InspectOptions parse(const InspectWords& words) {
   InspectOptions options{.base = parse_path("--base", words.base)};
   options.models = {{"unlearned", parse_path("--unlearned", words.unlearned)}};
   for (const std::string& word : words.sanitized)
@@ -74,7 +74,7 @@ InspectOptions parse(const Words& words) {
 
 void add_inspect(CLI::App& app, Common& common, Action& action) {
   CLI::App* command = app.add_subcommand("inspect", "show what unlearning changed; runs no model");
-  auto words = std::make_shared<Words>();
+  auto words = std::make_shared<InspectWords>();
   add_pair_options(*command, words->base, words->unlearned);
   add_list(*command, "--moments", words->moments,
            "moments that 'collect' wrote: measure the activation bias there; repeatable")

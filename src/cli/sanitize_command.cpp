@@ -12,7 +12,7 @@ namespace sagesan::cli {
 namespace {
 
 /// The options as typed; numbers are parsed by us.
-struct Words {
+struct SanitizeWords {
   InputWords inputs;
   std::string out;
   std::string method = "sage", strength, target_bias, carrier_gain, energy = "0.95";
@@ -76,7 +76,7 @@ void read_forget(const Given& given, SanitizeOptions& options) {
 
 /// A strength of one's own means the formula with it and nothing more; a gain comes with ours
 /// alone.
-void read_strength(const Given& given, const Words& words, SanitizeOptions& options) {
+void read_strength(const Given& given, const SanitizeWords& words, SanitizeOptions& options) {
   const DefaultSetting setting = default_setting(options.method);
   const bool own = given("--strength") || given("--target-bias");
   options.strength = setting.strength;
@@ -94,7 +94,7 @@ void read_strength(const Given& given, const Words& words, SanitizeOptions& opti
   if (options.method == Method::kScale && !given("--strength")) options.strength = 0;
 }
 
-SanitizeOptions parse(const CLI::App& command, const Words& words) {
+SanitizeOptions parse(const CLI::App& command, const SanitizeWords& words) {
   const Given given = [&](const std::string& name) { return command.count(name) > 0; };
   SanitizeOptions options{.out = parse_path("--out", words.out)};
   parse_inputs(command, words.inputs, options);
@@ -211,7 +211,7 @@ void print_result(const SanitizeResult& result, const std::filesystem::path& out
 
 std::function<SanitizeOptions()> add_sanitize_options(CLI::App& options, Common& common) {
   CLI::App* command = &options;
-  auto words = std::make_shared<Words>();
+  auto words = std::make_shared<SanitizeWords>();
   add_input_options(*command, words->inputs,
                     "texts that were to be forgotten, for --auto or for --method forget-aware, "
                     "which this implies without it; repeatable");

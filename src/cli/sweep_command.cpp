@@ -12,7 +12,7 @@
 namespace sagesan::cli {
 namespace {
 
-struct Words {
+struct SweepWords {
   InputWords inputs;
   std::vector<std::string> retain_eval, forget_eval;
   std::string methods = "sage,forget-aware",
@@ -35,7 +35,7 @@ std::vector<double> parse_numbers(const std::string& option, const std::string& 
   return numbers;
 }
 
-SweepOptions parse(const CLI::App& command, const Words& words) {
+SweepOptions parse(const CLI::App& command, const SweepWords& words) {
   SweepOptions options;
   parse_inputs(command, words.inputs, options.sanitize);
   if (command.count("--out") > 0) options.sanitize.out = parse_path("--out", words.out);
@@ -131,7 +131,7 @@ void check_target(const SweepOptions& options, const std::filesystem::path& targ
 void add_sweep(CLI::App& app, Common& common, Action& action) {
   CLI::App* command = app.add_subcommand(
       "sweep", "try many ways to sanitize in memory, and write the best that forgets enough");
-  auto words = std::make_shared<Words>();
+  auto words = std::make_shared<SweepWords>();
   add_input_options(*command, words->inputs,
                     "texts that were to be forgotten: what --method forget-aware is anchored by, "
                     "and forgetting is judged by; repeatable");

@@ -8,9 +8,6 @@
 namespace sagesan {
 namespace {
 
-/// open-unlearning's, against a division by 0.
-constexpr double kTiny = 1e-10;
-
 using Value = std::function<std::optional<double>(const RecordScore&)>;
 
 std::optional<Figure> average(const std::vector<RecordScore>& records, const Value& value,

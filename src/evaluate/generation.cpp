@@ -11,7 +11,7 @@ namespace sagesan {
 namespace {
 
 /// Floats of one block of head rows.
-constexpr int64_t kHeadBlock = int64_t{1} << 24;
+constexpr int64_t kStepHeadBlock = int64_t{1} << 24;
 
 /// Texts that are run together.
 class Group {
@@ -125,7 +125,7 @@ class Group {
     const auto options = at::TensorOptions().device(device_);
     Tensor highest = at::full({count}, -std::numeric_limits<float>::infinity(), options);
     Tensor best = at::zeros({count}, options.dtype(at::kLong));
-    const int64_t step = std::max<int64_t>(1024, kHeadBlock / model_.hidden_size);
+    const int64_t step = std::max<int64_t>(1024, kStepHeadBlock / model_.hidden_size);
     for (int64_t first = 0; first < model_.vocabulary; first += step) {
       const int64_t rows = std::min(step, model_.vocabulary - first);
       Tensor logits = decoder_.head_rows(first, rows).logits(states);

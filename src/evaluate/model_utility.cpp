@@ -7,9 +7,6 @@
 namespace sagesan {
 namespace {
 
-/// open-unlearning's, against a division by 0.
-constexpr double kTiny = 1e-10;
-
 std::optional<Figure> mean(Figure figure) {
   if (figure.values.empty()) return std::nullopt;
   for (const auto& [index, value] : figure.values) figure.aggregate += value;

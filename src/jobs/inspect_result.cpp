@@ -1,14 +1,10 @@
 #include <nlohmann/json.hpp>
 
 #include "sagesan/jobs/inspect.h"
+#include "sagesan/support/optional_json.h"
 
 namespace sagesan {
 namespace {
-
-template <typename Value>
-Json or_null(const std::optional<Value>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
 
 /// A number for each model, by its name.
 template <typename Value>

@@ -12,7 +12,7 @@
 namespace sagesan {
 namespace {
 
-constexpr int kColors = 9;
+constexpr int kHeatColors = 9;
 
 /// Short enough for a dozen columns on a phone: "2.1e-4".
 std::string cell_text(double value) {
@@ -51,7 +51,7 @@ HeatRange heat_range(const std::vector<const HeatMap*>& maps) {
 int heat_class(double value, const HeatRange& range) {
   if (!(value > 0) || !(range.most > range.least)) return 0;
   const double share = std::log(value / range.least) / std::log(range.most / range.least);
-  return std::clamp(static_cast<int>(share * kColors), 0, kColors - 1);
+  return std::clamp(static_cast<int>(share * kHeatColors), 0, kHeatColors - 1);
 }
 
 std::string heat_map_html(const HeatMap& map, const HeatRange& range) {

@@ -34,7 +34,7 @@ std::string code(const std::string& text) {
   return "`" + safe + "`";
 }
 
-std::string options_table(const ReportOptions& options) {
+std::string markdown_options(const ReportOptions& options) {
   Table table("option", "value");
   table.row("method", options.method);
   table.number("strength", options.strength);
@@ -82,7 +82,7 @@ std::string model_card(const SanitizeReport& report) {
       "`{}`.\n\n",
       code(report.architecture.empty() ? report.family : report.architecture), SAGESAN_VERSION,
       kReportName);
-  text += options_table(report.options);
+  text += markdown_options(report.options);
   text += figures_table(report);
   Table inputs("input", "identity (xxh3-128)");
   inputs.row("base", code(report.base_identity));

@@ -4,13 +4,10 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "sagesan/support/optional_json.h"
+
 namespace sagesan {
 namespace {
-
-template <typename T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json(nullptr);
-}
 
 Json survival_json(const std::optional<Survival>& survival) {
   if (!survival) return nullptr;

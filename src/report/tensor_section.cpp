@@ -7,7 +7,7 @@
 namespace sagesan {
 namespace {
 
-std::string shape_text(const std::vector<int64_t>& shape) {
+std::string shape_with_times(const std::vector<int64_t>& shape) {
   std::string text;
   for (const int64_t size : shape) text += (text.empty() ? "" : "×") + std::to_string(size);
   return text;
@@ -41,11 +41,11 @@ std::string tensor_section(const SanitizeReport& report) {
     const auto survival = [&](double Survival::*bits) {
       return tensor.survival ? short_number((*tensor.survival).*bits) : "–";
     };
-    table.row({tensor.name, tensor.kind, tensor.treatment, tensor.dtype, shape_text(tensor.shape),
-               extent(tensor), short_number(tensor.strength), short_number(tensor.bias_before),
-               short_number(tensor.bias_after), short_number(tensor.norm_before),
-               short_number(tensor.norm_after), survival(&Survival::int8),
-               survival(&Survival::int4)});
+    table.row({tensor.name, tensor.kind, tensor.treatment, tensor.dtype,
+               shape_with_times(tensor.shape), extent(tensor), short_number(tensor.strength),
+               short_number(tensor.bias_before), short_number(tensor.bias_after),
+               short_number(tensor.norm_before), short_number(tensor.norm_after),
+               survival(&Survival::int8), survival(&Survival::int4)});
   }
   if (table.empty()) return "";
   return html_section(

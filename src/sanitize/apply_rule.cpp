@@ -8,7 +8,7 @@ namespace sagesan {
 namespace {
 
 /// Numbers of one block of rows: a handful of such blocks is all that solving a tensor needs.
-constexpr int64_t kBlockElements = int64_t{1} << 20;
+constexpr int64_t kRuleBlockElements = int64_t{1} << 20;
 
 /// A block at a time.
 void for_each_block(const Update& update, const MatrixView& view, at::Device device,
@@ -17,7 +17,7 @@ void for_each_block(const Update& update, const MatrixView& view, at::Device dev
   const bool whole = is_whole(update, view);
   const int64_t rows = view.rows >= 0 ? view.rows : whole ? 1 : row_count(update.unlearned);
   const int64_t step =
-      whole ? 1 : std::max<int64_t>(1, kBlockElements / update.unlearned.info->shape.back());
+      whole ? 1 : std::max<int64_t>(1, kRuleBlockElements / update.unlearned.info->shape.back());
   for (int64_t start = 0; start < rows; start += step)
     action(read_update_block(update, view, device, start, std::min(step, rows - start)));
 }

@@ -13,7 +13,7 @@
 namespace sagesan {
 namespace {
 
-constexpr uint64_t kMaxFileBytes = uint64_t{64} << 20;
+constexpr uint64_t kMaxTemplateSourceBytes = uint64_t{64} << 20;
 
 std::string join_names() {
   std::vector<std::string> names;
@@ -48,9 +48,10 @@ std::string hash_template(std::string_view text) {
 /// The text of the directory's template and where it stands.
 std::pair<std::string, std::string> read_model_template(const std::filesystem::path& directory) {
   const std::filesystem::path own = directory / "chat_template.jinja";
-  if (std::filesystem::exists(own)) return {read_text_file(own, kMaxFileBytes), own.string()};
+  if (std::filesystem::exists(own))
+    return {read_text_file(own, kMaxTemplateSourceBytes), own.string()};
   const std::filesystem::path file = directory / "tokenizer_config.json";
-  const Json json = read_optional_json_file(file, kMaxFileBytes);
+  const Json json = read_optional_json_file(file, kMaxTemplateSourceBytes);
   const JsonObject config(json, file.string());
   const Json* found = config.find("chat_template");
   if (found == nullptr) {
@@ -71,7 +72,7 @@ std::pair<std::string, std::string> read_model_template(const std::filesystem::p
 /// The eos_token of tokenizer_config.json, as `transformers` reads it.
 std::string read_end_token(const ChatTemplate& chat, const std::filesystem::path& model) {
   const std::filesystem::path file = model / "tokenizer_config.json";
-  const Json json = read_optional_json_file(file, kMaxFileBytes);
+  const Json json = read_optional_json_file(file, kMaxTemplateSourceBytes);
   const JsonObject config(json, file.string());
   const Json* token = config.find("eos_token");
   if (token == nullptr) {

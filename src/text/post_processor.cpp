@@ -63,7 +63,7 @@ PostProcessor cls_and_sep(const Json& component, const std::string& where) {
   return {.before = {id_of("cls")}, .after = {id_of("sep")}};
 }
 
-PostProcessor sequence(const Json& component, const std::string& where) {
+PostProcessor sequence_of(const Json& component, const std::string& where) {
   require_known_keys(component, where, {"type", "processors"});
   PostProcessor result;
   size_t index = 0;
@@ -81,7 +81,7 @@ PostProcessor sequence(const Json& component, const std::string& where) {
 PostProcessor read_post_processor(const Json* post_processor, const std::string& where) {
   if (post_processor == nullptr) return {};
   const std::string type = component_type(*post_processor, where);
-  if (type == "Sequence") return sequence(*post_processor, where);
+  if (type == "Sequence") return sequence_of(*post_processor, where);
   if (type == "TemplateProcessing") return template_processing(*post_processor, where);
   if (type == "RobertaProcessing" || type == "BertProcessing") {
     return cls_and_sep(*post_processor, where);

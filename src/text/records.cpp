@@ -17,7 +17,7 @@
 namespace sagesan {
 namespace {
 
-constexpr uint64_t kMaxFileBytes = uint64_t{1} << 30;
+constexpr uint64_t kMaxRecordsBytes = uint64_t{1} << 30;
 constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 bool is_blank(std::string_view text) { return tokenization::leading_space(text) == text.size(); }
@@ -178,7 +178,7 @@ std::vector<Record> read_plain_text(const std::vector<Line>& lines, const Record
 std::vector<Record> read_records(const std::filesystem::path& file, const RecordOptions& options) {
   check_options(options);
   const std::string name = file.string();
-  const std::string text = read_text_file(file, kMaxFileBytes);
+  const std::string text = read_text_file(file, kMaxRecordsBytes);
   check_content(text, name);
   const std::vector<Line> lines = split_lines(text);
   const std::string start = first_two(text);

@@ -14,7 +14,7 @@
 namespace sagesan::tokenization {
 namespace {
 
-constexpr uint64_t kMaxFileBytes = uint64_t{256} << 20;
+constexpr uint64_t kMaxModelBytes = uint64_t{256} << 20;
 
 /// The fields of one message in protobuf's wire format
 /// (https://protobuf.dev/programming-guides/encoding).
@@ -138,7 +138,7 @@ void read_normalizer_rules(Message message, SentencePieceModel& model, const std
 
 SentencePieceModel read_sentencepiece(const std::filesystem::path& path) {
   const std::string where = path.string();
-  const std::string text = read_text_file(path, kMaxFileBytes);
+  const std::string text = read_text_file(path, kMaxModelBytes);
   if (const std::string format = recognize_format(text); !format.empty()) {
     throw InputError(where, "expected a SentencePiece model, found " + format);
   }

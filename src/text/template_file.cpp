@@ -11,7 +11,7 @@
 namespace sagesan {
 namespace {
 
-constexpr uint64_t kMaxFileBytes = 1 << 20;
+constexpr uint64_t kMaxTemplateBytes = 1 << 20;
 
 /// `{name}` in the file.
 struct Placeholder {
@@ -33,7 +33,7 @@ std::vector<Placeholder> find_placeholders(const std::string& text) {
 
 ChatTemplate read_template_file(const std::filesystem::path& file) {
   const std::string name = file.string();
-  std::string text = read_text_file(file, kMaxFileBytes);
+  std::string text = read_text_file(file, kMaxTemplateBytes);
   const auto fail = [&](size_t position, const std::string& message) {
     const auto end = text.begin() + static_cast<std::ptrdiff_t>(position);
     throw InputError(fmt::format("{}:{}", name, 1 + std::count(text.begin(), end, '\n')), message);

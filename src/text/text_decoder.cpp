@@ -14,9 +14,9 @@
 namespace sagesan::tokenization {
 namespace {
 
-using Pieces = std::vector<std::string>;
+using Tokens = std::vector<std::string>;
 
-std::string joined(const Pieces& pieces, std::string_view between = "") {
+std::string joined(const Tokens& pieces, std::string_view between = "") {
   std::string text;
   for (const std::string& piece : pieces) {
     if (&piece != &pieces.front()) text += between;
@@ -34,7 +34,7 @@ std::string read_character(const JsonObject& object, std::string_view key) {
 }
 
 /// A piece that is not all letters stands for its own bytes.
-void byte_level(Pieces& pieces) {
+void restore_bytes(Tokens& pieces) {
   std::string bytes;
   for (const std::string& piece : pieces) {
     if (!append_letter_bytes(bytes, piece)) bytes += piece;
@@ -50,7 +50,7 @@ TextDecoder read_metaspace_decoder(const Json& component, const std::string& whe
   const std::string mark = read_character(object, "replacement");
   const bool prepends = object.string_or("prepend_scheme", "always") != "never" &&
                         object.boolean_or("add_prefix_space", true);
-  return [mark, prepends](Pieces& pieces) {
+  return [mark, prepends](Tokens& pieces) {
     for (std::string& piece : pieces) {
       // The mark in front was the encoder's own.
       piece = replace_all(piece, mark, prepends && &piece == &pieces.front() ? "" : " ");
@@ -74,8 +74,8 @@ int byte_of(std::string_view piece) {
 }
 
 /// Runs of bytes become text, or where they are none U+FFFD for each byte.
-void byte_fallback(Pieces& pieces) {
-  Pieces result;
+void byte_fallback(Tokens& pieces) {
+  Tokens result;
   std::string bytes;
   const auto flush = [&] {
     if (find_invalid_utf8(bytes) == std::string::npos) {
@@ -104,7 +104,7 @@ TextDecoder read_strip(const Json& component, const std::string& where) {
   const std::string mark = read_character(object, "content");
   const int64_t start = object.integer_or("start", 0, 0);
   const int64_t stop = object.integer_or("stop", 0, 0);
-  return [mark, start, stop](Pieces& pieces) {
+  return [mark, start, stop](Tokens& pieces) {
     for (std::string& piece : pieces) {
       for (int64_t i = 0; i < start && piece.starts_with(mark); ++i) piece.erase(0, mark.size());
       for (int64_t i = 0; i < stop && piece.ends_with(mark); ++i)
@@ -118,7 +118,7 @@ TextDecoder read_sequence(const Json& component, const std::string& where) {
   std::vector<TextDecoder> steps;
   for (const Json& step : sequence_elements(component, where, "decoders"))
     steps.push_back(read_text_decoder(&step, fmt::format("{}[{}]", where, steps.size())));
-  return [steps](Pieces& pieces) {
+  return [steps](Tokens& pieces) {
     for (const TextDecoder& step : steps) step(pieces);
   };
 }
@@ -136,16 +136,16 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
 }
 
 TextDecoder read_text_decoder(const Json* decoder, const std::string& where) {
-  if (decoder == nullptr) return [](Pieces& pieces) { pieces = {joined(pieces, " ")}; };
+  if (decoder == nullptr) return [](Tokens& pieces) { pieces = {joined(pieces, " ")}; };
   const std::string type = component_type(*decoder, where);
   if (type == "Sequence") return read_sequence(*decoder, where);
   if (type == "ByteLevel") {
     require_known_keys(*decoder, where, {"type", "add_prefix_space", "trim_offsets", "use_regex"});
-    return byte_level;
+    return restore_bytes;
   }
   if (type == "Metaspace") return read_metaspace_decoder(*decoder, where);
   if (type == "Replace") {  // of each piece as of a text that is normalized
-    return [replace = read_normalizer(decoder, where)](Pieces& pieces) {
+    return [replace = read_normalizer(decoder, where)](Tokens& pieces) {
       for (std::string& piece : pieces) replace(piece);
     };
   }
@@ -155,7 +155,7 @@ TextDecoder read_text_decoder(const Json* decoder, const std::string& where) {
   }
   if (type == "Fuse") {
     require_known_keys(*decoder, where, {"type"});
-    return [](Pieces& pieces) { pieces = {joined(pieces)}; };
+    return [](Tokens& pieces) { pieces = {joined(pieces)}; };
   }
   if (type == "Strip") return read_strip(*decoder, where);
   refuse_type(where, type);

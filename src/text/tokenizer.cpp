@@ -25,10 +25,10 @@ using namespace tokenization;  // NOLINT(google-build-using-namespace): the part
 
 namespace {
 
-constexpr uint64_t kMaxFileBytes = uint64_t{256} << 20;
+constexpr uint64_t kMaxTokenizerBytes = uint64_t{256} << 20;
 
 Json read_file(const std::filesystem::path& path) {
-  const std::string text = read_text_file(path, kMaxFileBytes);
+  const std::string text = read_text_file(path, kMaxTokenizerBytes);
   if (const std::string format = recognize_format(text); !format.empty()) {
     throw InputError(path.string(), "expected a tokenizer.json, found " + format);
   }

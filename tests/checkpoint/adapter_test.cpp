@@ -15,7 +15,7 @@ using testing::TinyWeights;
 using testing::operator+;
 
 const std::string kLayer = "base_model.model.model.layers.0.";
-const std::string kQuery = "model.layers.0.self_attn.q_proj";
+const std::string kQueryModule = "model.layers.0.self_attn.q_proj";
 
 class AdapterTest : public ::testing::Test {
  protected:
@@ -35,7 +35,7 @@ class AdapterTest : public ::testing::Test {
   }
 
   testing::TemporaryDirectory root_;
-  TinyWeights query_ = lora_pair(kQuery, 2, 4, 6);
+  TinyWeights query_ = lora_pair(kQueryModule, 2, 4, 6);
 };
 
 TEST_F(AdapterTest, LinearLayersAndEmbeddings) {
@@ -46,7 +46,7 @@ TEST_F(AdapterTest, LinearLayersAndEmbeddings) {
                    random_tensor("base_model.model.model.embed_tokens.lora_embedding_B", {4, 2})});
   ASSERT_EQ(adapter.modules().size(), 2U);
   const AdapterModule& query = adapter.modules()[0];
-  EXPECT_EQ(query.key, kQuery);
+  EXPECT_EQ(query.key, kQueryModule);
   EXPECT_FALSE(query.embedding || query.routed() || query.bias || query.magnitude);
   EXPECT_EQ(query.a.info->name, query_[0].name);
   EXPECT_EQ(query.b.info->name, query_[1].name);
@@ -86,9 +86,9 @@ TEST_F(AdapterTest, WholeTensors) {
                    random_tensor("base_model.model.model.embed_tokens.base_layer.weight", {3, 4})});
   std::vector<std::string> names;
   for (const WholeTensor& whole : adapter.whole_tensors()) names.push_back(whole.name);
-  EXPECT_EQ(names, (std::vector<std::string>{"model.norm.weight", "head2.weight",
-                                             "model.layers.0.mlp.up_proj.weight", kQuery + ".bias",
-                                             "lm_head.weight", "model.embed_tokens.weight"}));
+  EXPECT_EQ(names, (std::vector<std::string>{
+                       "model.norm.weight", "head2.weight", "model.layers.0.mlp.up_proj.weight",
+                       kQueryModule + ".bias", "lm_head.weight", "model.embed_tokens.weight"}));
   EXPECT_TRUE(adapter.whole_tensors()[5].beside_lora);
   EXPECT_FALSE(adapter.whole_tensors()[4].beside_lora);
 }
@@ -159,8 +159,8 @@ TEST_F(AdapterTest, EveryTensorHasARole) {
 TEST_F(AdapterTest, FactorsThatDoNotFit) {
   const std::string a = query_[0].name;
   const std::string b = query_[1].name;
-  refuse({query_[0]}, "module '" + kQuery + "': has no lora_B.weight");
-  refuse({query_[1]}, "module '" + kQuery + "': has no lora_A.weight");
+  refuse({query_[0]}, "module '" + kQueryModule + "': has no lora_B.weight");
+  refuse({query_[1]}, "module '" + kQueryModule + "': has no lora_A.weight");
   refuse({random_tensor(a, {3, 4}), random_tensor(b, {6, 3})},
          "tensor '" + a + "': shape [3, 4], but adapter_config.json gives it rank 2");
   refuse({query_[0], random_tensor(b, {6, 3})},
@@ -169,7 +169,7 @@ TEST_F(AdapterTest, FactorsThatDoNotFit) {
   refuse({random_tensor(a, {2, 0}), query_[1]}, "shape [2, 0]: empty");
   refuse(query_ + TinyWeights{random_tensor(kLayer + "self_attn.q_proj.lora_embedding_A", {2, 4})},
          "factors of a linear layer and of an embedding");
-  refuse(lora_pair(kQuery + ".base_layer", 2, 4, 6), "and no target_parameters");
+  refuse(lora_pair(kQueryModule + ".base_layer", 2, 4, 6), "and no target_parameters");
   refuse(query_, "has no lora_magnitude_vector although use_dora is true", "use_dora", true);
   refuse(query_, "has no lora_B.bias although lora_bias is true", "lora_bias", true);
   const auto magnitude = random_tensor(kLayer + "self_attn.q_proj.lora_magnitude_vector", {5});

@@ -14,7 +14,7 @@ namespace fs = std::filesystem;
 using testing::Arguments;
 using testing::RunResult;
 using testing::write_file;
-using Words = std::set<std::string>;
+using Completions = std::set<std::string>;
 
 class Completion : public testing::CliTest {
  protected:
@@ -25,7 +25,7 @@ class Completion : public testing::CliTest {
   }
 
   /// What bash offers for the last of `words`, with `files` as the working directory.
-  Words bash(const std::vector<std::string>& words) {
+  Completions bash(const std::vector<std::string>& words) {
     write_file(root_ / "sagesan.bash", succeed({"completion", "bash"}));
     const std::string script =
         "source \"$1\"; shift; COMP_WORDS=(sagesan \"$@\"); COMP_CWORD=$#; _sagesan; "
@@ -42,18 +42,18 @@ class Completion : public testing::CliTest {
     return lines(run.out);
   }
 
-  static Words lines(const std::string& text) {
+  static Completions lines(const std::string& text) {
     std::istringstream stream(text);
-    Words result;
+    Completions result;
     for (std::string line; std::getline(stream, line);) result.insert(line);
     return result;
   }
 
   /// The long options that a subcommand's --help lists.
-  static Words long_options(const std::string& subcommand) {
+  static Completions long_options(const std::string& subcommand) {
     const std::string help = succeed({subcommand, "--help"});
     const std::regex pattern("^  (?:-[a-z],)?(--[a-z-]+)");
-    Words result;
+    Completions result;
     for (const std::string& line : lines(help)) {
       std::smatch match;
       if (std::regex_search(line, match, pattern)) result.insert(match[1]);
@@ -63,9 +63,9 @@ class Completion : public testing::CliTest {
   }
 
   /// The subcommands that --help lists.
-  static Words subcommands() {
+  static Completions subcommands() {
     const std::string help = succeed({"--help"});
-    Words result;
+    Completions result;
     for (const std::string& line : lines(help.substr(help.find("Subcommands:")))) {
       if (line.starts_with("  ") && line[2] != ' ')
         result.insert(line.substr(2, line.find(' ', 2) - 2));
@@ -89,38 +89,38 @@ class Completion : public testing::CliTest {
 
 TEST_F(Completion, BashOffersSubcommands) {
   EXPECT_EQ(bash({""}), subcommands());
-  EXPECT_EQ(bash({"san"}), Words{"sanitize"});
-  EXPECT_EQ(bash({"--config", "x.toml", "tok"}), Words{"tokenize"});
-  EXPECT_EQ(bash({"--config", "=", "x.toml", "tok"}), Words{"tokenize"});
-  EXPECT_EQ(bash({"--c"}), Words{"--config"});
+  EXPECT_EQ(bash({"san"}), Completions{"sanitize"});
+  EXPECT_EQ(bash({"--config", "x.toml", "tok"}), Completions{"tokenize"});
+  EXPECT_EQ(bash({"--config", "=", "x.toml", "tok"}), Completions{"tokenize"});
+  EXPECT_EQ(bash({"--c"}), Completions{"--config"});
 }
 
 TEST_F(Completion, BashOffersEveryOption) {
   for (const std::string& subcommand : subcommands()) {
-    Words offered = bash({subcommand, "--"});
+    Completions offered = bash({subcommand, "--"});
     EXPECT_EQ(offered, long_options(subcommand)) << subcommand;
   }
-  EXPECT_EQ(bash({"sanitize", "--dry-run", "--ou"}), (Words{"--out", "--out-format"}));
+  EXPECT_EQ(bash({"sanitize", "--dry-run", "--ou"}), (Completions{"--out", "--out-format"}));
 }
 
 TEST_F(Completion, BashOffersValues) {
-  EXPECT_EQ(bash({"sanitize", "--other", ""}), (Words{"shrink", "keep", "base"}));
-  EXPECT_EQ(bash({"sanitize", "--other", "=", "s"}), Words{"shrink"});
-  EXPECT_EQ(bash({"sanitize", "--other", "="}), (Words{"shrink", "keep", "base"}));
-  EXPECT_EQ(bash({"sanitize", "--device", "c"}), (Words{"cpu", "cuda"}));
-  EXPECT_EQ(bash({"sanitize", "--strength", ""}), Words{});
-  EXPECT_EQ(bash({"completion", ""}), (Words{"bash", "zsh", "fish", "man"}));
+  EXPECT_EQ(bash({"sanitize", "--other", ""}), (Completions{"shrink", "keep", "base"}));
+  EXPECT_EQ(bash({"sanitize", "--other", "=", "s"}), Completions{"shrink"});
+  EXPECT_EQ(bash({"sanitize", "--other", "="}), (Completions{"shrink", "keep", "base"}));
+  EXPECT_EQ(bash({"sanitize", "--device", "c"}), (Completions{"cpu", "cuda"}));
+  EXPECT_EQ(bash({"sanitize", "--strength", ""}), Completions{});
+  EXPECT_EQ(bash({"completion", ""}), (Completions{"bash", "zsh", "fish", "man"}));
 }
 
 TEST_F(Completion, BashOffersFiles) {
-  EXPECT_EQ(bash({"sanitize", "--base", "mo"}), Words{"model"});
+  EXPECT_EQ(bash({"sanitize", "--base", "mo"}), Completions{"model"});
   EXPECT_EQ(bash({"sanitize", "--retain", "mo"}),
-            (Words{"model", "models.jsonl", "more words.txt"}));
-  EXPECT_EQ(bash({"evaluate", "--data", "kee"}), Words{});
-  EXPECT_EQ(bash({"evaluate", "--data", "keep", "=", "models"}), Words{"models.jsonl"});
-  EXPECT_EQ(bash({"evaluate", "--data", "=", "keep", "=", "models"}), Words{"models.jsonl"});
-  EXPECT_EQ(bash({"--config", "more"}), Words{"more words.txt"});
-  EXPECT_EQ(bash({"merge", "--overwrite", "models"}), Words{"models.jsonl"});
+            (Completions{"model", "models.jsonl", "more words.txt"}));
+  EXPECT_EQ(bash({"evaluate", "--data", "kee"}), Completions{});
+  EXPECT_EQ(bash({"evaluate", "--data", "keep", "=", "models"}), Completions{"models.jsonl"});
+  EXPECT_EQ(bash({"evaluate", "--data", "=", "keep", "=", "models"}), Completions{"models.jsonl"});
+  EXPECT_EQ(bash({"--config", "more"}), Completions{"more words.txt"});
+  EXPECT_EQ(bash({"merge", "--overwrite", "models"}), Completions{"models.jsonl"});
 }
 
 TEST_F(Completion, ZshAndFishNameEveryOption) {

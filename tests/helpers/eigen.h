@@ -17,6 +17,11 @@ using Vector = Eigen::VectorXd;
 Matrix random_matrix(int64_t rows, int64_t columns, uint64_t seed);
 /// Tokens `[tokens, channels]` whose second moment has eigenvalues that fall off, as real ones do.
 Matrix random_inputs(int64_t tokens, int64_t channels, uint64_t seed);
+/// The bias `trace(D S D^T)` of an update `d` `[out, channels]` on inputs of the second moment
+/// `moment`.
+inline double bias_of(const Matrix& d, const Matrix& moment) {
+  return (d * moment * d.transpose()).trace();
+}
 
 struct Spectrum {
   Vector values;   ///< ascending

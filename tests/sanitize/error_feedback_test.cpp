@@ -10,16 +10,16 @@ namespace {
 
 using testing::Matrix;
 
-constexpr int64_t kChannels = 200;  // more than one block of columns
+constexpr int64_t kBlockedChannels = 200;  // more than one block of columns
 
-struct Problem {
+struct RoundingProblem {
   Matrix moment;
   SecondMoment collected;
 };
 
-Problem make_problem(int64_t tokens) {
-  const Matrix inputs = testing::random_inputs(tokens, kChannels, 3);
-  SecondMoment collected(kChannels, tokens, at::kCPU);
+RoundingProblem make_problem(int64_t tokens) {
+  const Matrix inputs = testing::random_inputs(tokens, kBlockedChannels, 3);
+  SecondMoment collected(kBlockedChannels, tokens, at::kCPU);
   collected.add(testing::to_tensor(inputs));
   return {inputs.transpose() * inputs / static_cast<double>(tokens), std::move(collected)};
 }
@@ -31,10 +31,10 @@ double harm(const Matrix& error, const Matrix& moment) {
 /// GPTQ's step written plainly: a column is rounded, and the optimal correction of the columns
 /// behind it is that of the remaining problem's own inverse (OBQ, arXiv:2208.11580, equation 3).
 Matrix plain_feedback(Matrix w, const Matrix& moment, DType dtype) {
-  const Matrix damped =
-      moment * (kChannels / moment.trace()) + 0.01 * Matrix::Identity(kChannels, kChannels);
-  Matrix inverse = testing::divide(Matrix::Identity(kChannels, kChannels), damped);
-  for (int64_t j = 0; j < kChannels; ++j) {
+  const Matrix damped = moment * (kBlockedChannels / moment.trace()) +
+                        0.01 * Matrix::Identity(kBlockedChannels, kBlockedChannels);
+  Matrix inverse = testing::divide(Matrix::Identity(kBlockedChannels, kBlockedChannels), damped);
+  for (int64_t j = 0; j < kBlockedChannels; ++j) {
     const Matrix column = w.col(j);
     const Matrix rounded = testing::to_eigen(round_to(testing::to_tensor(column), dtype));
     const Matrix error = (column - rounded) / inverse(j, j);
@@ -49,8 +49,8 @@ Matrix plain_feedback(Matrix w, const Matrix& moment, DType dtype) {
 class ErrorFeedback : public ::testing::TestWithParam<int64_t> {};
 
 TEST_P(ErrorFeedback, DoesLessHarmThanRoundingToTheNearest) {
-  const Problem problem = make_problem(GetParam());
-  const Matrix w = testing::random_matrix(30, kChannels, 5);
+  const RoundingProblem problem = make_problem(GetParam());
+  const Matrix w = testing::random_matrix(30, kBlockedChannels, 5);
   const Tensor exact = testing::to_tensor(w);
   for (const DType dtype : {DType::kBF16, DType::kF16}) {
     const Tensor fed =
@@ -63,8 +63,8 @@ TEST_P(ErrorFeedback, DoesLessHarmThanRoundingToTheNearest) {
 }
 
 TEST_P(ErrorFeedback, IsTheOptimalCorrectionColumnByColumn) {
-  const Problem problem = make_problem(GetParam());
-  const Matrix w = testing::random_matrix(20, kChannels, 6);
+  const RoundingProblem problem = make_problem(GetParam());
+  const Matrix w = testing::random_matrix(20, kBlockedChannels, 6);
   const Matrix fed = testing::to_eigen(round_with_feedback(
       testing::to_tensor(w), feedback_factor(problem.collected, "site"), DType::kBF16));
   const Matrix plain = plain_feedback(w, problem.moment, DType::kBF16);
@@ -76,9 +76,9 @@ TEST_P(ErrorFeedback, IsTheOptimalCorrectionColumnByColumn) {
 INSTANTIATE_TEST_SUITE_P(FewAndManyTokens, ErrorFeedback, ::testing::Values(60, 1000));
 
 TEST(ErrorFeedback, LeavesWhatTheTypeHolds) {
-  const Problem problem = make_problem(300);
+  const RoundingProblem problem = make_problem(300);
   const Tensor w =
-      round_to(testing::to_tensor(testing::random_matrix(5, kChannels, 7)), DType::kBF16);
+      round_to(testing::to_tensor(testing::random_matrix(5, kBlockedChannels, 7)), DType::kBF16);
   EXPECT_TRUE(round_with_feedback(w.to(at::kFloat), feedback_factor(problem.collected, "site"),
                                   DType::kBF16)
                   .equal(w));

@@ -12,7 +12,7 @@ namespace {
 
 using testing::Matrix;
 
-constexpr int64_t kChannels = 40;
+constexpr int64_t kTextChannels = 40;
 
 struct Texts {
   Matrix scaled;  ///< second moment with mean eigenvalue 1
@@ -20,11 +20,11 @@ struct Texts {
 };
 
 Texts make_texts(int64_t tokens, uint64_t seed) {
-  const Matrix inputs = testing::random_inputs(tokens, kChannels, seed);
-  SecondMoment collected(kChannels, tokens, at::kCPU);
+  const Matrix inputs = testing::random_inputs(tokens, kTextChannels, seed);
+  SecondMoment collected(kTextChannels, tokens, at::kCPU);
   collected.add(testing::to_tensor(inputs));
   const Matrix moment = inputs.transpose() * inputs;
-  return {moment * (kChannels / moment.trace()), std::move(collected)};
+  return {moment * (kTextChannels / moment.trace()), std::move(collected)};
 }
 
 Matrix sanitized(const ForgetAnchor& anchor, const Matrix& update, double strength) {
@@ -39,11 +39,11 @@ TEST_P(ForgetAware, SolvesTheNormalEquations) {
   // The minimizer of ||(X - D) A^(1/2)||^2 + s ||X S^(1/2)||^2 solves X (A + s S) = D A.
   const Texts retain = make_texts(GetParam().first, 3);
   const Texts forget = make_texts(GetParam().second, 4);
-  const Matrix update = testing::random_matrix(9, kChannels, 5);
+  const Matrix update = testing::random_matrix(9, kTextChannels, 5);
   for (const double floor : {0.1, 1.0}) {
     const ForgetAnchor anchor(retain.collected, 0, &forget.collected, 0, floor, "site");
     for (const double strength : {0.01, 1.0, 30.0}) {
-      const Matrix a = forget.scaled + floor * Matrix::Identity(kChannels, kChannels);
+      const Matrix a = forget.scaled + floor * Matrix::Identity(kTextChannels, kTextChannels);
       const Matrix expected = testing::divide(update * a, a + strength * retain.scaled);
       EXPECT_LT(testing::relative_error(sanitized(anchor, update, strength), expected), 1e-5)
           << strength << " " << floor;
@@ -54,9 +54,9 @@ TEST_P(ForgetAware, SolvesTheNormalEquations) {
 TEST_P(ForgetAware, MeasuresTheRetainBias) {
   const Texts retain = make_texts(GetParam().first, 3);
   const Texts forget = make_texts(GetParam().second, 4);
-  const Matrix update = testing::random_matrix(9, kChannels, 5);
+  const Matrix update = testing::random_matrix(9, kTextChannels, 5);
   const ForgetAnchor anchor(retain.collected, 0, &forget.collected, 0, 1, "site");
-  const Matrix inputs = testing::random_inputs(GetParam().first, kChannels, 3);
+  const Matrix inputs = testing::random_inputs(GetParam().first, kTextChannels, 3);
   const double expected =
       (update * inputs.transpose()).squaredNorm() / static_cast<double>(GetParam().first);
   EXPECT_NEAR(forget_aware_rule(anchor).measures.at(0)(testing::to_tensor(update), 0) / expected, 1,
@@ -69,7 +69,7 @@ INSTANTIATE_TEST_SUITE_P(FewAndManyTokens, ForgetAware,
 
 TEST(ForgetAnchor, WithoutForgetTextsIsTheRidgeSolution) {
   const Texts retain = make_texts(100, 3);
-  const Matrix update = testing::random_matrix(9, kChannels, 5);
+  const Matrix update = testing::random_matrix(9, kTextChannels, 5);
   const ForgetAnchor anchor(retain.collected, 0, nullptr, 0, 1, "site");
   const Subspace ridge = dominant_subspace(retain.collected, 1, "site");
   const Matrix expected =

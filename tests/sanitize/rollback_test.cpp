@@ -108,7 +108,7 @@ std::vector<int64_t> range(int64_t count) {
 Tensor doubles(const std::vector<double>& values) { return at::tensor(values, at::kDouble); }
 
 /// A linear module on inputs of a falling spectrum.
-struct Problem {
+struct RollbackProblem {
   Tensor base, unlearned;
   Matrix d, s;
   MomentMatrix moment;
@@ -126,10 +126,10 @@ struct Problem {
   }
 };
 
-Problem make_problem(int64_t out, int64_t channels, int64_t tokens, uint64_t seed,
-                     const std::vector<int64_t>& unchanged = {},
-                     at::ScalarType base_type = at::kFloat,
-                     at::ScalarType unlearned_type = at::kFloat) {
+RollbackProblem make_problem(int64_t out, int64_t channels, int64_t tokens, uint64_t seed,
+                             const std::vector<int64_t>& unchanged = {},
+                             at::ScalarType base_type = at::kFloat,
+                             at::ScalarType unlearned_type = at::kFloat) {
   const Matrix inputs = testing::random_inputs(tokens, channels, seed);
   SecondMoment collected(channels, tokens, at::kCPU);
   collected.add(testing::to_tensor(inputs));
@@ -144,20 +144,18 @@ Problem make_problem(int64_t out, int64_t channels, int64_t tokens, uint64_t see
           MomentMatrix(collected, "site")};
 }
 
-double bias(const Matrix& d, const Matrix& s) { return (d * s * d.transpose()).trace(); }
-
 /// More tokens than channels, and fewer.
 class LinearRollback : public ::testing::TestWithParam<int64_t> {};
 INSTANTIATE_TEST_SUITE_P(Tokens, LinearRollback, ::testing::Values(300, 15));
 
 TEST_P(LinearRollback, TakesBackTheColumnsOfTheLargestScores) {
   const std::vector<int64_t> unchanged = {0, 7, 39};
-  const Problem problem = make_problem(9, 40, GetParam(), 3, unchanged);
+  const RollbackProblem problem = make_problem(9, 40, GetParam(), 3, unchanged);
   std::vector<int64_t> changed;
   for (int64_t j = 0; j < 40; ++j) {
     if (std::find(unchanged.begin(), unchanged.end(), j) == unchanged.end()) changed.push_back(j);
   }
-  double last = bias(problem.d, problem.s);
+  double last = testing::bias_of(problem.d, problem.s);
   for (const auto& [share, count] :
        std::vector<std::pair<double, int64_t>>{{1e-9, 1}, {0.1, 4}, {0.5, 19}, {0.98, 36}}) {
     const Result result =
@@ -170,9 +168,9 @@ TEST_P(LinearRollback, TakesBackTheColumnsOfTheLargestScores) {
     Matrix left = problem.d;
     for (const int64_t j : expected) left.col(j).setZero();
     const Responses& responses = result.figures.responses.at(0);
-    EXPECT_NEAR(responses.before / bias(problem.d, problem.s), 1, 1e-5);
-    EXPECT_NEAR(responses.after / bias(left, problem.s), 1, 1e-5);
-    EXPECT_NEAR(responses.base / bias(problem.weight(), problem.s), 1, 1e-5);
+    EXPECT_NEAR(responses.before / testing::bias_of(problem.d, problem.s), 1, 1e-5);
+    EXPECT_NEAR(responses.after / testing::bias_of(left, problem.s), 1, 1e-5);
+    EXPECT_NEAR(responses.base / testing::bias_of(problem.weight(), problem.s), 1, 1e-5);
     EXPECT_NEAR(result.figures.squared_norm_after / left.squaredNorm(), 1, 1e-5);
     EXPECT_LT(responses.after, last);
     last = responses.after;
@@ -180,7 +178,7 @@ TEST_P(LinearRollback, TakesBackTheColumnsOfTheLargestScores) {
 }
 
 TEST_P(LinearRollback, AllOfThemAreTheBase) {
-  const Problem problem = make_problem(9, 40, GetParam(), 4);
+  const RollbackProblem problem = make_problem(9, 40, GetParam(), 4);
   const Result result =
       roll_back(problem.base, problem.unlearned, linear_channels(problem.moment), 1);
   EXPECT_TRUE(same_bits(result.values, problem.base));
@@ -190,7 +188,7 @@ TEST_P(LinearRollback, AllOfThemAreTheBase) {
 }
 
 TEST_P(LinearRollback, TransposedWeightsHaveTheirColumnsInRows) {
-  const Problem problem = make_problem(9, 40, GetParam(), 5);
+  const RollbackProblem problem = make_problem(9, 40, GetParam(), 5);
   const Result result = roll_back(problem.base.t(), problem.unlearned.t(),
                                   linear_channels(problem.moment), 0.3, {.transposed = true});
   EXPECT_EQ(columns_back(result.values.t(), problem.base, problem.unlearned),
@@ -201,11 +199,11 @@ TEST_P(LinearRollback, AnExpertOfATensorOfAll) {
   std::vector<Tensor> base;
   std::vector<Tensor> unlearned;
   for (const uint64_t seed : {6U, 16U, 26U}) {
-    const Problem other = make_problem(9, 40, GetParam(), seed);
+    const RollbackProblem other = make_problem(9, 40, GetParam(), seed);
     base.push_back(other.base);
     unlearned.push_back(other.unlearned);
   }
-  const Problem problem = make_problem(9, 40, GetParam(), 16);
+  const RollbackProblem problem = make_problem(9, 40, GetParam(), 16);
   const Result result =
       roll_back(at::cat(base).reshape({3, 9, 40}), at::cat(unlearned).reshape({3, 9, 40}),
                 linear_channels(problem.moment), 0.3, {.start = 9, .rows = 9});
@@ -215,7 +213,7 @@ TEST_P(LinearRollback, AnExpertOfATensorOfAll) {
 
 TEST(Rollback, ScoresAreOfAllRows) {
   // 1.1 million numbers are read in two blocks.
-  const Problem problem = make_problem(1600, 700, 15, 7);
+  const RollbackProblem problem = make_problem(1600, 700, 15, 7);
   const Result result =
       roll_back(problem.base, problem.unlearned, linear_channels(problem.moment), 0.1);
   // The oracle's double sum over 700 x 700 columns, as one product.
@@ -236,7 +234,7 @@ TEST(Rollback, TakesTheBasesBitsOfAnyDtype) {
                                                               {at::kBFloat16, at::kFloat},
                                                               {at::kFloat, at::kBFloat16},
                                                               {at::kDouble, at::kFloat}}) {
-    const Problem problem = make_problem(9, 40, 300, 8, {}, base, unlearned);
+    const RollbackProblem problem = make_problem(9, 40, 300, 8, {}, base, unlearned);
     const Result result =
         roll_back(problem.base, problem.unlearned, linear_channels(problem.moment), 0.5);
     const Tensor rounded = problem.base.to(unlearned);
@@ -324,7 +322,7 @@ TEST(Rollback, EmbeddingRowsGoByTheirTokensAndUnseenOnesStay) {
 }
 
 TEST(Rollback, TiedRowsGoByBothInputs) {
-  Problem problem = make_problem(8, 24, 200, 9);
+  RollbackProblem problem = make_problem(8, 24, 200, 9);
   // Large updates of some rows are no reason by themselves.
   for (const int64_t v : {1, 4, 6}) {
     const Tensor row = problem.unlearned.select(0, v);
@@ -348,8 +346,8 @@ TEST(Rollback, TiedRowsGoByBothInputs) {
     ASSERT_EQ(result.figures.responses.size(), 2U);
     Matrix left = problem.d;
     for (const int64_t v : expected) left.row(v).setZero();
-    EXPECT_NEAR(result.figures.responses[1].after, bias(left, problem.s),
-                1e-5 * bias(problem.d, problem.s));
+    EXPECT_NEAR(result.figures.responses[1].after, testing::bias_of(left, problem.s),
+                1e-5 * testing::bias_of(problem.d, problem.s));
   }
   // What did not change does not count.
   Tensor same = problem.unlearned.clone();

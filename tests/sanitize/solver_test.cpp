@@ -14,14 +14,14 @@ namespace {
 using testing::Matrix;
 using testing::Vector;
 
-struct Problem {
+struct LinearProblem {
   Matrix inputs;  // [tokens, channels]
   Matrix moment;  // S
   Matrix update;  // D [out, channels]
   SecondMoment collected;
 };
 
-Problem make_problem(int64_t tokens, int64_t channels, uint64_t seed) {
+LinearProblem make_problem(int64_t tokens, int64_t channels, uint64_t seed) {
   Matrix inputs = testing::random_inputs(tokens, channels, seed);
   SecondMoment collected(channels, tokens, at::kCPU);
   collected.add(testing::to_tensor(inputs));
@@ -29,19 +29,17 @@ Problem make_problem(int64_t tokens, int64_t channels, uint64_t seed) {
   return {inputs, moment, testing::random_matrix(9, channels, seed + 5), std::move(collected)};
 }
 
-Matrix sanitized(const Problem& problem, const Subspace& subspace, double strength) {
+Matrix sanitized(const LinearProblem& problem, const Subspace& subspace, double strength) {
   return problem.update - testing::to_eigen(removed_from_linear(testing::to_tensor(problem.update),
                                                                 subspace, strength));
 }
-
-double bias(const Matrix& d, const Matrix& moment) { return (d * moment * d.transpose()).trace(); }
 
 class LinearSolver : public ::testing::TestWithParam<int64_t> {};
 
 TEST_P(LinearSolver, SolvesTheNormalEquations) {
   // The minimizer of |X - D|^2 + s |X U diag(h)^(1/2)|^2 solves X (I + s U diag(h) U^T) = D; U and
   // h come from an independent float64 decomposition.
-  const Problem problem = make_problem(GetParam(), 40, 3);
+  const LinearProblem problem = make_problem(GetParam(), 40, 3);
   const testing::Spectrum eigen = testing::spectrum(problem.moment);
   for (const double strength : {0.01, 1.0, 30.0}) {
     const Subspace subspace = dominant_subspace(problem.collected, 0.9, "site");
@@ -57,7 +55,7 @@ TEST_P(LinearSolver, SolvesTheNormalEquations) {
 }
 
 TEST_P(LinearSolver, FullEnergyIsTheRidgeSolution) {
-  const Problem problem = make_problem(GetParam(), 40, 4);
+  const LinearProblem problem = make_problem(GetParam(), 40, 4);
   const Subspace subspace = dominant_subspace(problem.collected, 1, "site");
   for (const double strength : {0.1, 1.0, 10.0}) {
     const Matrix system =
@@ -70,11 +68,11 @@ TEST_P(LinearSolver, FullEnergyIsTheRidgeSolution) {
 }
 
 TEST_P(LinearSolver, BiasFallsWithTheStrengthToTheHardProjection) {
-  const Problem problem = make_problem(GetParam(), 40, 5);
+  const LinearProblem problem = make_problem(GetParam(), 40, 5);
   const Subspace subspace = dominant_subspace(problem.collected, 0.9, "site");
-  double last = bias(problem.update, problem.moment);
+  double last = testing::bias_of(problem.update, problem.moment);
   for (const double strength : {0.01, 0.1, 1.0, 10.0, 1e3, 1e6}) {
-    const double now = bias(sanitized(problem, subspace, strength), problem.moment);
+    const double now = testing::bias_of(sanitized(problem, subspace, strength), problem.moment);
     EXPECT_LT(now, last) << strength;
     last = now;
   }
@@ -84,7 +82,7 @@ TEST_P(LinearSolver, BiasFallsWithTheStrengthToTheHardProjection) {
 }
 
 TEST_P(LinearSolver, LowRankStaysLowRank) {
-  Problem problem = make_problem(GetParam(), 40, 6);
+  LinearProblem problem = make_problem(GetParam(), 40, 6);
   problem.update = testing::random_matrix(9, 2, 77) * testing::random_matrix(2, 40, 78);
   const Subspace subspace = dominant_subspace(problem.collected, 0.9, "site");
   const Matrix result = sanitized(problem, subspace, 3);
@@ -94,7 +92,7 @@ TEST_P(LinearSolver, LowRankStaysLowRank) {
 }
 
 TEST_P(LinearSolver, IsLinearInTheUpdateAndIdleAtStrengthZero) {
-  const Problem problem = make_problem(GetParam(), 40, 7);
+  const LinearProblem problem = make_problem(GetParam(), 40, 7);
   const Subspace subspace = dominant_subspace(problem.collected, 0.9, "site");
   EXPECT_EQ(testing::to_eigen(removed_from_linear(testing::to_tensor(problem.update), subspace, 0))
                 .norm(),
@@ -138,7 +136,7 @@ TEST(EmbeddingSolver, UnseenRowsStay) {
 TEST(TiedEmbeddingSolver, SolvesBothPenaltiesRowByRow) {
   // Row v minimizes |x - D_v|^2 + s e_v |x|^2 + s x U diag(h) U^T x^T: x ((1 + s e_v) I + s U
   // diag(h) U^T) = D_v.
-  const Problem problem = make_problem(200, 24, 8);
+  const LinearProblem problem = make_problem(200, 24, 8);
   const Matrix d = testing::random_matrix(6, 24, 9);
   const std::vector<double> counts = {5, 0, 1, 1, 0, 3};
   const Tensor energies = embedding_energies({at::tensor(counts, at::kDouble), 10});

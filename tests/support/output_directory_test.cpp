@@ -18,7 +18,7 @@ using testing::read_file;
 using testing::snapshot;
 using testing::write_file;
 
-constexpr const char* kMarker = "sagesan_report.json";
+constexpr const char* kReportMarker = "sagesan_report.json";
 
 class OutputDirectoryTest : public ::testing::Test {
  protected:
@@ -30,7 +30,7 @@ class OutputDirectoryTest : public ::testing::Test {
   }
   void make_old_output(const fs::path& where) {
     fs::create_directory(where);
-    write_file(where / kMarker, "{}");
+    write_file(where / kReportMarker, "{}");
     write_file(where / "old", "old");
   }
 
@@ -177,17 +177,17 @@ TEST_F(OutputDirectoryTest, PartialThatIsALinkIsNotFollowed) {
 
 TEST_F(OutputDirectoryTest, NamesOfUnfinishedOutputsAreSagesansOwn) {
   for (const char* name : {".out.partial", ".out.old.partial", ".partial"}) {
-    expect_input_error([&] { OutputDirectory::check(root_ / name, {}, false, kMarker); },
+    expect_input_error([&] { OutputDirectory::check(root_ / name, {}, false, kReportMarker); },
                        (root_ / name).string(), "is how an unfinished output is called");
   }
-  OutputDirectory::check(root_ / "out.partial", {}, false, kMarker);
+  OutputDirectory::check(root_ / "out.partial", {}, false, kReportMarker);
 }
 
 TEST_F(OutputDirectoryTest, InputsThatCannotBeResolvedAreNotEverywhere) {
   fs::create_symlink("loop", root_ / "loop");
-  OutputDirectory::check(target(), {root_ / "loop", root_ / "loop/model"}, false, kMarker);
+  OutputDirectory::check(target(), {root_ / "loop", root_ / "loop/model"}, false, kReportMarker);
   expect_input_error(
-      [&] { OutputDirectory::check(root_ / "loop/out", {root_ / "loop"}, false, kMarker); },
+      [&] { OutputDirectory::check(root_ / "loop/out", {root_ / "loop"}, false, kReportMarker); },
       (root_ / "loop/out").string(), "must lie outside");
 }
 

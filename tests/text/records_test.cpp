@@ -7,14 +7,8 @@
 namespace sagesan {
 namespace {
 
-std::vector<Record> read(std::string_view content, const RecordOptions& options = {},
-                         const std::string& name = "data.jsonl") {
-  const ScratchFile file(content, name);
-  return read_records(file.path(), options);
-}
-
 TEST(Records, ReadsJsonLinesWithBlankLinesAndCrlf) {
-  const auto records = read("{\"text\":\"one\"}\r\n\r\n{\"text\":\"two\\r\\n\"}\r\n");
+  const auto records = records_of("{\"text\":\"one\"}\r\n\r\n{\"text\":\"two\\r\\n\"}\r\n");
   ASSERT_EQ(records.size(), 2u);
   EXPECT_EQ(records[0].text, "one");
   EXPECT_EQ(records[1].text, "two\r\n");
@@ -25,22 +19,22 @@ TEST(Records, ReadsJsonLinesWithBlankLinesAndCrlf) {
 }
 
 TEST(Records, ReadsArraysOfObjectsAndOfTextsWhateverTheName) {
-  const auto objects = read("\n [ {\"text\": \"one\"},\n {\"text\": \"two\"} ]", {}, "x.txt");
+  const auto objects = records_of("\n [ {\"text\": \"one\"},\n {\"text\": \"two\"} ]", {}, "x.txt");
   ASSERT_EQ(objects.size(), 2u);
   EXPECT_TRUE(objects[1].where.ends_with("x.txt[1]"));
-  const auto texts = read("[\"one\", \"two\"]");
+  const auto texts = records_of("[\"one\", \"two\"]");
   ASSERT_EQ(texts.size(), 2u);
   EXPECT_EQ(texts[1].text, "two");
 }
 
 TEST(Records, ReadsOneObjectOverSeveralLines) {
-  const auto records = read("{\n  \"question\": \"q\",\n  \"answer\": \"a\"\n}\n");
+  const auto records = records_of("{\n  \"question\": \"q\",\n  \"answer\": \"a\"\n}\n");
   ASSERT_EQ(records.size(), 1u);
   EXPECT_EQ(records[0].text, "Question: q\nAnswer: a");
 }
 
 TEST(Records, SplitsPlainTextAtBlankLines) {
-  const auto records = read("One\r\ntwo\r\n\r\n \n\nThree\n\n", {}, "x.json");
+  const auto records = records_of("One\r\ntwo\r\n\r\n \n\nThree\n\n", {}, "x.json");
   ASSERT_EQ(records.size(), 2u);
   EXPECT_EQ(records[0].text, "One\ntwo");
   EXPECT_EQ(records[1].text, "Three");
@@ -48,14 +42,14 @@ TEST(Records, SplitsPlainTextAtBlankLines) {
 }
 
 TEST(Records, TakesBracketsAndQuotesInProseForText) {
-  EXPECT_EQ(read("[Chorus]\nla la").size(), 1u);
-  EXPECT_EQ(read("[1] Smith\n\n[2] Jones").size(), 2u);
-  EXPECT_EQ(read("\"Well,\" he said.").size(), 1u);
-  EXPECT_EQ(read("{curly} prose").size(), 1u);
+  EXPECT_EQ(records_of("[Chorus]\nla la").size(), 1u);
+  EXPECT_EQ(records_of("[1] Smith\n\n[2] Jones").size(), 2u);
+  EXPECT_EQ(records_of("\"Well,\" he said.").size(), 1u);
+  EXPECT_EQ(records_of("{curly} prose").size(), 1u);
 }
 
 TEST(Records, RendersByTheFirstRuleThatApplies) {
-  const auto records = read(
+  const auto records = records_of(
       "{\"input_ids\":[3,0],\"text\":\"t\"}\n"
       "{\"text\":\"t\",\"question\":\"q\",\"answer\":\"a\"}\n"
       "{\"question\":\"q\",\"answer\":\"a\",\"perturbed_answer\":[\"x\"]}\n"
@@ -74,25 +68,25 @@ TEST(Records, RendersByTheFirstRuleThatApplies) {
 
 TEST(Records, RendersNamedFields) {
   const std::string line = R"({"a":"x","b":"y","c":"z","text":"t"})";
-  EXPECT_EQ(read(line, {{"b"}})[0].text, "y");
-  const Record pair = read(line, {{"a", "b"}})[0];
+  EXPECT_EQ(records_of(line, {{"b"}})[0].text, "y");
+  const Record pair = records_of(line, {{"a", "b"}})[0];
   EXPECT_EQ(pair.text, "Question: x\nAnswer: y");
   EXPECT_EQ(pair.prompt, "Question: x\nAnswer:");
   EXPECT_TRUE(pair.has_answer);
-  const Record many = read(line, {{"c", "a", "b"}})[0];
+  const Record many = records_of(line, {{"c", "a", "b"}})[0];
   EXPECT_EQ(many.text, "z\nx\ny");
   EXPECT_FALSE(many.has_answer);
 }
 
 /// Content that must be refused, and what the message must say.
-struct Fault {
+struct RecordFault {
   std::string name;
   std::string content;
   std::string message;
   std::vector<std::string> fields = {};
 };
 
-class RecordErrors : public ::testing::TestWithParam<Fault> {};
+class RecordErrors : public ::testing::TestWithParam<RecordFault> {};
 
 TEST_P(RecordErrors, AreNamed) {
   const ScratchFile file(GetParam().content);
@@ -106,7 +100,7 @@ const std::string kGood = "{\"text\":\"a\"}\n";
 
 INSTANTIATE_TEST_SUITE_P(
     All, RecordErrors,
-    ::testing::ValuesIn(std::vector<Fault>{
+    ::testing::ValuesIn(std::vector<RecordFault>{
         {"empty", "", "data.jsonl: empty"},
         {"blank", " \n\t\r\n", "holds nothing but white space"},
         {"gzip", "\x1F\x8B\x08", "gzip-compressed (unpack it first)"},
@@ -149,13 +143,18 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& fault) { return fault.param.name; });
 
 TEST(Records, EscapesNamesFromTheFile) {
-  const std::string message = error_of([] { read("{\"\\u001b[31m\":1}"); });
+  const std::string message = error_of([] { records_of("{\"\\u001b[31m\":1}"); });
   EXPECT_EQ(message.find('\x1B'), std::string::npos);
 }
 
 TEST(Records, RefusesBadOptionsAndMissingFiles) {
-  expect_contains(error_of([] { read(kGood, {{""}}); }, ExitCode::kUsage), "name is empty");
-  expect_contains(error_of([] { read(kGood, {{"a", "a"}}); }, ExitCode::kUsage), "stands twice");
+  expect_contains(error_of([] { records_of(kGood, {{""}}); }, ExitCode::kUsage), "name is empty");
+  expect_contains(error_of(
+                      [] {
+                        records_of(kGood, {{"a", "a"}});
+                      },
+                      ExitCode::kUsage),
+                  "stands twice");
   expect_contains(error_of([] { read_records("/nowhere/x.jsonl"); }), "no such file");
   expect_contains(error_of([] { read_records("/tmp"); }), "is a directory");
 }
@@ -179,7 +178,7 @@ Tokenizer small_tokenizer() {
 
 TEST(EncodeRecord, FindsTheFirstTokenOfTheAnswer) {
   const Tokenizer tokenizer = small_tokenizer();
-  const Record record = read(R"({"question":"i","answer":"o"})")[0];
+  const Record record = records_of(R"({"question":"i","answer":"o"})")[0];
   const EncodedText encoded = encode_record(&tokenizer, record, 512);
   EXPECT_EQ(encoded.ids.size(), 1 + record.text.size());
   EXPECT_EQ(encoded.answer_start, 1 + record.prompt.size());
@@ -192,14 +191,14 @@ TEST(EncodeRecord, FindsTheFirstTokenOfTheAnswer) {
 
 TEST(EncodeRecord, CountsATokenAcrossTheBorderToTheAnswer) {
   const Tokenizer tokenizer = small_tokenizer();
-  const Record record = read(R"({"prompt":"pc","completion":"co"})")[0];
+  const Record record = records_of(R"({"prompt":"pc","completion":"co"})")[0];
   const EncodedText encoded = encode_record(&tokenizer, record, 512);
   EXPECT_EQ(encoded.ids.size(), 4u);  // <s> p cc o
   EXPECT_EQ(encoded.answer_start, 2u);
 }
 
 TEST(EncodeRecord, TakesIdsAsTheyAreWithoutATokenizer) {
-  const auto records = read("{\"input_ids\":[5,6,7]}\n{\"text\":\"o\"}\n");
+  const auto records = records_of("{\"input_ids\":[5,6,7]}\n{\"text\":\"o\"}\n");
   const EncodedText encoded = encode_record(nullptr, records[0], 2);
   EXPECT_EQ(encoded.ids, (Ids{5, 6}));
   EXPECT_EQ(encoded.answer_start, 0u);

@@ -11,16 +11,10 @@ RecordOptions with_template(const std::string& name) {
   return {.chat = *find_named_template(name)};
 }
 
-std::vector<Record> read(std::string_view content, const RecordOptions& options = {},
-                         const std::string& name = "data.jsonl") {
-  const ScratchFile file(content, name);
-  return read_records(file.path(), options);
-}
-
-constexpr const char* kPair = R"({"question":"q","answer":"a","text":"t"})";
+constexpr const char* kQuestionAnswer = R"({"question":"q","answer":"a","text":"t"})";
 
 TEST(RenderedRecords, AreTurnsHoweverTheyAreNamed) {
-  const auto records = read(
+  const auto records = records_of(
       "{\"question\":\"q\",\"answer\":\"a\",\"text\":\"t\"}\n"
       "{\"prompt\":\"q\",\"completion\":\"a\"}\n"
       "{\"prompt\":\"q\",\"gt\":\"a\"}\n"
@@ -42,14 +36,14 @@ TEST(RenderedRecords, AreTurnsHoweverTheyAreNamed) {
 TEST(RenderedRecords, TakeNamedFieldsAsQuestionAndAnswer) {
   RecordOptions options = with_template("plain");
   options.fields = {"a", "b"};
-  const Record record = read(R"({"b":"y","a":"x"})", options)[0];
+  const Record record = records_of(R"({"b":"y","a":"x"})", options)[0];
   EXPECT_EQ(record.text, "Question: x\nAnswer: y");
   EXPECT_TRUE(record.own_special_tokens);
 }
 
 TEST(RenderedRecords, TakeAConversationWithoutAnAnswerAsAWhole) {
   const Record record =
-      read(R"({"messages":[{"role":"user","content":"q"}]})", with_template("gemma"))[0];
+      records_of(R"({"messages":[{"role":"user","content":"q"}]})", with_template("gemma"))[0];
   EXPECT_EQ(record.text, "<bos><start_of_turn>user\nq<end_of_turn>\n");
   EXPECT_FALSE(record.has_answer);
   EXPECT_TRUE(record.prompt.empty());
@@ -57,7 +51,7 @@ TEST(RenderedRecords, TakeAConversationWithoutAnAnswerAsAWhole) {
 
 TEST(RenderedRecords, WithoutTurnsAreRefused) {
   const auto refuse = [](std::string_view content, const std::string& part) {
-    const std::string message = error_of([&] { read(content, with_template("llama3")); });
+    const std::string message = error_of([&] { records_of(content, with_template("llama3")); });
     expect_contains(message, part);
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   };
@@ -80,7 +74,7 @@ TEST(RenderedRecords, WithoutTurnsAreRefused) {
       "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"\\u001b\","
       "\"content\":\"a\"}]}",
       ":1: message 2: the template llama3 has no role '");
-  expect_contains(error_of([] { read(R"({"messages":[{"role":"user","content":"q"}]})"); }),
+  expect_contains(error_of([] { records_of(R"({"messages":[{"role":"user","content":"q"}]})"); }),
                   "'messages' need a template: --retain-template or --chat-template");
 }
 
@@ -122,7 +116,8 @@ TEST(RenderedRecords, OpenAndCloseOnce) {
   const auto id = [&](const std::string& token) {
     return file["model"]["vocab"][token].get<int64_t>();
   };
-  const EncodedText gemma = encode_record(&tokenizer, read(kPair, with_template("gemma"))[0], 512);
+  const EncodedText gemma =
+      encode_record(&tokenizer, records_of(kQuestionAnswer, with_template("gemma"))[0], 512);
   EXPECT_EQ(std::count(gemma.ids.begin(), gemma.ids.end(), id("<bos>")), 1);
   EXPECT_EQ(gemma.ids.front(), id("<bos>"));
   EXPECT_EQ(gemma.ids.back(), id("<eos>"));
@@ -131,58 +126,60 @@ TEST(RenderedRecords, OpenAndCloseOnce) {
 
   RecordOptions plain = with_template("plain");
   plain.chat->end = "<eos>";
-  const EncodedText text = encode_record(&tokenizer, read(kPair, plain)[0], 512);
+  const EncodedText text = encode_record(&tokenizer, records_of(kQuestionAnswer, plain)[0], 512);
   EXPECT_EQ(text.ids.front(), id("<bos>"));
   EXPECT_EQ(text.ids[text.answer_start], id("a"));
   EXPECT_EQ(text.ids.back(), id("<eos>"));
   EXPECT_EQ(text.ids.size(), text.answer_start + 2);
   // An answer that brings the end token is not closed again, as in open-unlearning.
-  const Record closed = read(R"({"question":"q","answer":"a<eos>"})", plain)[0];
+  const Record closed = records_of(R"({"question":"q","answer":"a<eos>"})", plain)[0];
   EXPECT_EQ(encode_record(&tokenizer, closed, 512).ids, text.ids);
   // The end token is the first to go where the text is too long.
-  const EncodedText cut = encode_record(&tokenizer, read(kPair, plain)[0], text.ids.size() - 1);
+  const EncodedText cut =
+      encode_record(&tokenizer, records_of(kQuestionAnswer, plain)[0], text.ids.size() - 1);
   EXPECT_TRUE(cut.cut);
   EXPECT_EQ(cut.ids.back(), id("a"));
 }
 
 TEST(RenderedRecords, NeedTheEndToken) {
   const Tokenizer tokenizer = load(small_tokenizer({}));
-  const Record record = read(kPair, with_template("qwen2.5"))[0];
+  const Record record = records_of(kQuestionAnswer, with_template("qwen2.5"))[0];
   expect_contains(error_of([&] { encode_record(&tokenizer, record, 512); }),
                   "data.jsonl:1: the tokenizer has no token '<|im_end|>'");
 }
 
 TEST(PublishedFiles, OfTofu) {
-  const auto records =
-      read(R"({"question": "Who is Q?", "answer": "A writer.", "paraphrased_answer": "Q writes.", )"
-           R"("perturbed_answer": ["A baker.", "A king."], "paraphrased_question": "Who's Q?"})"
-           "\n",
-           {}, "forget10_perturbed.json");
+  const auto records = records_of(
+      R"({"question": "Who is Q?", "answer": "A writer.", "paraphrased_answer": "Q writes.", )"
+      R"("perturbed_answer": ["A baker.", "A king."], "paraphrased_question": "Who's Q?"})"
+      "\n",
+      {}, "forget10_perturbed.json");
   EXPECT_EQ(records[0].text, "Question: Who is Q?\nAnswer: A writer.");
-  const auto rendered =
-      read(R"({"question": "Who is Q?", "answer": "A writer.", "perturbed_answer": ["A baker."]})",
-           with_template("llama2-chat"));
+  const auto rendered = records_of(
+      R"({"question": "Who is Q?", "answer": "A writer.", "perturbed_answer": ["A baker."]})",
+      with_template("llama2-chat"));
   EXPECT_EQ(rendered[0].text, "[INST] Who is Q? [/INST]A writer.");
 }
 
 TEST(PublishedFiles, OfMuse) {
-  EXPECT_EQ(read("[\"First article.\\n\\nMore.\", \"Second.\"]", {}, "retain1.json")[0].text,
+  EXPECT_EQ(records_of("[\"First article.\\n\\nMore.\", \"Second.\"]", {}, "retain1.json")[0].text,
             "First article.\n\nMore.");
-  EXPECT_EQ(read("[{\"text\": \"First.\"}, {\"text\": \"Second.\"}]", {}, "forget.json").size(),
-            2u);
-  EXPECT_EQ(read("{\"text\": \"First.\"}\n{\"text\": \"Second.\"}\n")[1].text, "Second.");
-  const auto joined = read("First.\n\nSecond,\nstill second.", {}, "forget.txt");
+  EXPECT_EQ(
+      records_of("[{\"text\": \"First.\"}, {\"text\": \"Second.\"}]", {}, "forget.json").size(),
+      2u);
+  EXPECT_EQ(records_of("{\"text\": \"First.\"}\n{\"text\": \"Second.\"}\n")[1].text, "Second.");
+  const auto joined = records_of("First.\n\nSecond,\nstill second.", {}, "forget.txt");
   ASSERT_EQ(joined.size(), 2u);
   EXPECT_EQ(joined[1].text, "Second,\nstill second.");
-  const Record memorized = read(R"([{"id": 0, "prompt": "Once upon", "gt": "a time."}])")[0];
+  const Record memorized = records_of(R"([{"id": 0, "prompt": "Once upon", "gt": "a time."}])")[0];
   EXPECT_EQ(memorized.text, "Once upon a time.");
   EXPECT_EQ(memorized.prompt, "Once upon");
   EXPECT_TRUE(memorized.has_answer);
-  EXPECT_EQ(read(R"([{"question": "q", "answer": "a"}])")[0].text, "Question: q\nAnswer: a");
+  EXPECT_EQ(records_of(R"([{"question": "q", "answer": "a"}])")[0].text, "Question: q\nAnswer: a");
 }
 
 TEST(PublishedFiles, OfWmdp) {
-  const auto records = read(
+  const auto records = records_of(
       "{\"title\": \"T\", \"abstract\": \"A\", \"text\": \"Body\\nof it\", \"doi\": \"10.1/2\"}\n"
       "{\"text\": \"# Notes\\n\\ncode\"}\n",
       {}, "bio-forget-corpus.jsonl");
@@ -190,7 +187,7 @@ TEST(PublishedFiles, OfWmdp) {
   EXPECT_EQ(records[0].text, "Body\nof it");
   // Wikitext as its makers publish it: a line of one space between lines of text.
   const auto wiki =
-      read(" \n = Title = \n \n First paragraph . \n \n = = Part = = \n", {}, "x.raw");
+      records_of(" \n = Title = \n \n First paragraph . \n \n = = Part = = \n", {}, "x.raw");
   ASSERT_EQ(wiki.size(), 3u);
   EXPECT_EQ(wiki[1].text, " First paragraph . ");
 }
@@ -198,7 +195,7 @@ TEST(PublishedFiles, OfWmdp) {
 TEST(PublishedFiles, AsParquetOrArrowNameTheRemedy) {
   const auto refuse = [](std::string content, const std::string& found) {
     content.resize(64);
-    const std::string message = error_of([&] { read(content, {}, "train.parquet"); });
+    const std::string message = error_of([&] { records_of(content, {}, "train.parquet"); });
     expect_contains(message, found);
     expect_contains(message, "write it as JSONL");
   };

@@ -98,7 +98,7 @@ std::string error_with(const char* expression, const std::string& text) {
 }
 
 TEST(Expressions, ThatRunAwayAreStopped) {
-  const std::string message = error_with("(a+a+)+b", std::string(4000, 'a') + "cb");
+  const std::string message = error_with("(a+a+)+b", repeat("a", 4000) + "cb");
   expect_contains(message, "pre_tokenizer");
   expect_contains(message, "'(a+a+)+b'");
   expect_contains(message, "limit");
@@ -107,7 +107,7 @@ TEST(Expressions, ThatRunAwayAreStopped) {
 // No start reaches the limit of steps, but there are many.
 TEST(Expressions, ThatTakeLongEverywhereAreStopped) {
   const std::string message =
-      error_with("a*a*a*a*a*[cd]", repeat(std::string(120, 'a') + "b", size_t{1} << 17));
+      error_with("a*a*a*a*a*[cd]", repeat(repeat("a", 120) + "b", size_t{1} << 17));
   expect_contains(message, "'a*a*a*a*a*[cd]'");
   expect_contains(message, "it takes too long");
 }

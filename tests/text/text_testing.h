@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sagesan/support/error.h"
+#include "sagesan/text/records.h"
 #include "sagesan/text/tokenizer.h"
 
 namespace sagesan {
@@ -78,6 +79,13 @@ inline std::vector<std::string> letters(std::string_view text) {
 inline Tokenizer load(const nlohmann::json& tokenizer) {
   const ScratchFile file(tokenizer.dump(), "tokenizer.json");
   return Tokenizer::load(file.path());
+}
+
+/// What `read_records` makes of a file of that name with that content.
+inline std::vector<Record> records_of(std::string_view content, const RecordOptions& options = {},
+                                      const std::string& name = "data.jsonl") {
+  const ScratchFile file(content, name);
+  return read_records(file.path(), options);
 }
 
 using Ids = std::vector<int64_t>;

@@ -8,7 +8,7 @@ namespace {
 using nlohmann::json;
 
 /// A change that breaks a sound tokenizer.json, and what the message must say.
-struct Fault {
+struct TokenizerFault {
   std::string name;
   std::function<void(json&)> apply;
   std::string message;
@@ -18,8 +18,8 @@ void set_split(json& file, const json& pattern) {
   file["pre_tokenizer"] = {{"type", "Split"}, {"pattern", pattern}, {"behavior", "Isolated"}};
 }
 
-const std::vector<Fault>& faults() {
-  static const std::vector<Fault> list = {
+const std::vector<TokenizerFault>& faults() {
+  static const std::vector<TokenizerFault> list = {
       {"unknown_model", [](json& f) { f["model"]["type"] = "WordPiece"; },
        "model: type 'WordPiece' is not supported"},
       {"model_without_type_and_merges",
@@ -253,7 +253,7 @@ const std::vector<Fault>& faults() {
   return list;
 }
 
-class TokenizerErrors : public ::testing::TestWithParam<Fault> {};
+class TokenizerErrors : public ::testing::TestWithParam<TokenizerFault> {};
 
 TEST_P(TokenizerErrors, AreNamed) {
   json file = make_tokenizer({"a", "b", "ab"});

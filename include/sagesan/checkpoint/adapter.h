@@ -46,6 +46,9 @@ struct WholeTensor {
   std::vector<StoredTensor> copies = {};
 };
 
+/// The weights of an adapter.
+inline constexpr const char* kAdapterFile = "adapter_model.safetensors";
+
 /// A LoRA adapter as peft saves it: adapter_config.json and adapter_model.safetensors (peft:
 /// utils/save_and_load.py `get_peft_model_state_dict`).
 class Adapter {

@@ -10,6 +10,10 @@
 
 namespace sagesan {
 
+/// The weights of a model that lie in one file, and what says in which of several a tensor lies.
+inline constexpr const char* kWeightsFile = "model.safetensors";
+inline constexpr const char* kWeightsIndex = "model.safetensors.index.json";
+
 /// A tensor where it is stored. Valid as long as its `Checkpoint`.
 struct StoredTensor {
   const TensorFile* file = nullptr;

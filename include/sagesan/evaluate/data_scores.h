@@ -9,6 +9,9 @@
 
 namespace sagesan {
 
+/// open-unlearning's, against a division by 0.
+inline constexpr double kTiny = 1e-10;
+
 /// What a model thinks of one record: of its answer and, in TOFU's perturbed sets, of others.
 struct RecordScore {
   TextScore answer;
