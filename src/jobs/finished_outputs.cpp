@@ -6,6 +6,7 @@
 
 #include "batch_groups.h"
 #include "report_options.h"
+#include "sagesan/checkpoint/checkpoint.h"
 #include "sagesan/checkpoint/update_vector.h"
 #include "sagesan/jobs/token_data.h"
 #include "sagesan/model/configuration.h"
@@ -33,7 +34,7 @@ std::string output_problem(const fs::path& directory, OutputFormat format) {
     files.insert(entry.path().filename().string());
   }
   if (files.empty()) return "it holds no weights";
-  const Json index = read_optional_json_file(directory / "model.safetensors.index.json");
+  const Json index = read_optional_json_file(directory / kWeightsIndex);
   const auto map = index.find("weight_map");
   if (map == index.end()) return "";
   for (const Json& file : *map) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whole runs of sagesan and of plain PyTorch by turns, and what they need: the tables of docs/performance.md.
+"""Whole runs of sagesan and of plain PyTorch by turns, and what they need.
 
     scripts/bench [--case all:204x40:0.95 ...] [--rounds 3] [--threads N] [--peer "NAME=FILE [OPTION ...]" ...]
 
@@ -106,14 +106,13 @@ def measure(case, base, peers, args, work):
             took, used = run([*command, "--out", work / name], args.threads)
             seconds[name].append(took)
             mebibytes[name].append(used)
-    start = run([SAGESAN, "--version"], args.threads)[1]
+    memory = statistics.median(mebibytes["sagesan"]) - run([SAGESAN, "--version"], args.threads)[1]
     cells = [changed, texts, energy, f"{statistics.median(seconds['sagesan']):.1f} s",
-             f"{statistics.median(mebibytes['sagesan']) - start:.0f} MiB"]
+             f"{memory:.0f} MiB"]
     for name in peers:
         faster = statistics.median(peer / own for peer, own in zip(seconds[name], seconds["sagesan"]))
-        smaller = statistics.median(mebibytes["sagesan"]) - start
         cells += [f"{statistics.median(seconds[name]):.1f} s", f"{faster:.1f}x",
-                  f"{smaller / statistics.median(mebibytes[name]):.2f}"]
+                  f"{memory / statistics.median(mebibytes[name]):.2f}"]
     cells.append(" ".join(f"{apart(difference, base, work / 'sagesan', work / name):.1e}" for name in peers))
     print("| " + " | ".join(cells) + " |", flush=True)
 
