@@ -10,15 +10,16 @@
 namespace sagesan {
 namespace {
 
-/// Columns of one panel of the upper triangle. Half of the products fall away without a separate
-/// kernel, and panels of this width keep the matrix product at its full rate.
-constexpr int64_t kPanel = 512;
+/// Columns of one panel of the upper triangle: nearly half of the products fall away without a
+/// separate kernel. Narrower ones leave out more, wider ones keep the matrix product at its rate.
+int64_t panel_width(int64_t channels) { return std::clamp<int64_t>(channels / 4, 192, 384); }
 
 at::TensorOptions options(at::ScalarType type, at::Device device) {
   return at::TensorOptions().dtype(type).device(device);
 }
 
-Tensor squared_norms(const Tensor& x) { return x.pow(2).sum(1, false, at::kDouble); }
+/// Float64 `[tokens]`. A sum whose dtype is given copies its input first.
+Tensor squared_norms(const Tensor& x) { return x.pow(2).sum(1).to(at::kDouble); }
 
 }  // namespace
 
@@ -42,14 +43,16 @@ void SecondMoment::add(const Tensor& x, const Tensor& weights) {
     throw Error(ExitCode::kBadInput,
                 "the model's activations are not finite (NaN or infinity, or float32 overflow)");
   }
-  Tensor roots;  // of the weights, [tokens, 1]
+  // Float32 products would leave an error of 1e-7 of the largest eigenvalue everywhere: more than
+  // many a small eigenvalue, and what is then negative has no Cholesky factor.
+  Tensor wide = x.to(at::kDouble);
   if (weights.defined()) {
     squares = squares * weights;
-    sums_.mean_sum += at::mm(weights.unsqueeze(0), x.to(at::kDouble)).squeeze(0);
+    sums_.mean_sum += at::mm(weights.unsqueeze(0), wide).squeeze(0);
     sums_.weight += weights.sum().item<double>();
-    roots = weights.sqrt().unsqueeze(1);
+    wide.mul_(weights.sqrt().unsqueeze(1));
   } else {
-    sums_.mean_sum += x.sum(0, false, at::kDouble);
+    sums_.mean_sum += wide.sum(0);
     sums_.weight += static_cast<double>(x.size(0));
   }
   sums_.largest_token = std::max(sums_.largest_token, squares.max().item<double>());
@@ -58,16 +61,14 @@ void SecondMoment::add(const Tensor& x, const Tensor& weights) {
     sums_.rows = Tensor();
   }
   if (has_rows()) {
-    sums_.rows.narrow(0, count(), x.size(0)).copy_(roots.defined() ? x * roots : x);
+    sums_.rows.narrow(0, count(), x.size(0)).copy_(wide);
   } else {
-    // Float32 products would leave an error of 1e-7 of the largest eigenvalue everywhere, and a
-    // strong filter at energy 1 turns that into 1e-5 of the result.
-    const Tensor wide = roots.defined() ? x * roots : x.to(at::kDouble);
-    for (int64_t start = 0; start < channels(); start += kPanel) {
-      const int64_t width = std::min(kPanel, channels() - start);
-      const Tensor panel =
-          at::mm(wide.narrow(1, 0, start + width).t(), wide.narrow(1, start, width));
-      sums_.sum.narrow(0, 0, start + width).narrow(1, start, width).add_(panel);
+    const int64_t step = panel_width(channels());
+    for (int64_t start = 0; start < channels(); start += step) {
+      const int64_t width = std::min(step, channels() - start);
+      sums_.sum.narrow(0, 0, start + width)
+          .narrow(1, start, width)
+          .addmm_(wide.narrow(1, 0, start + width).t(), wide.narrow(1, start, width));
     }
   }
   sums_.count += x.size(0);
@@ -97,12 +98,22 @@ Tensor SecondMoment::sum() const {
     const Tensor wide = rows().to(at::kDouble);
     return at::mm(wide.t(), wide);
   }
-  const Tensor upper = sums_.sum.triu();
-  return upper + upper.triu(1).t();
+  // The lower triangle, of which nothing but the panels' own parts was summed, is filled in.
+  const int64_t step = panel_width(channels());
+  for (int64_t start = 0; start < channels(); start += step) {
+    const int64_t width = std::min(step, channels() - start);
+    const int64_t rest = channels() - start - width;
+    const Tensor square = sums_.sum.narrow(0, start, width).narrow(1, start, width);
+    square.copy_(square.triu() + square.triu(1).t());
+    sums_.sum.narrow(0, start + width, rest)
+        .narrow(1, start, width)
+        .copy_(sums_.sum.narrow(0, start, width).narrow(1, start + width, rest).t());
+  }
+  return sums_.sum;
 }
 
 double SecondMoment::trace() const {
-  return (has_rows() ? squared_norms(rows()).sum() : sums_.sum.diagonal().sum()).item<double>();
+  return has_rows() ? squared_norm(rows()) : sums_.sum.diagonal().sum().item<double>();
 }
 
 double SecondMoment::largest_token_share() const {

@@ -8,6 +8,7 @@
 #include "sagesan/model/parameters.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/memory.h"
+#include "sagesan/support/stage_clock.h"
 
 namespace sagesan {
 
@@ -35,6 +36,7 @@ class ObservationRun::Moments {
         plan_(plan) {}
 
   void add(const Observation& seen, const MomentSink& sink) {
+    const StageClock clock("moments");
     if (seen.site.is_expert() && !seen.trace_only) finish_other_experts(seen.site.expert, sink);
     try {
       Tensor weights = seen.weights;
@@ -126,6 +128,7 @@ ObservationRun::~ObservationRun() = default;
 
 void ObservationRun::run_stage(const MomentSink& sink) {
   SAGESAN_ASSERT(!done());
+  const StageClock clock("forward");
   const Observer observer = [&](const Observation& seen) { moments_->add(seen, sink); };
   const int64_t stage = stage_++;
   if (stage < 0) {

@@ -7,6 +7,7 @@
 
 #include "sagesan/support/error.h"
 #include "sagesan/support/hash.h"
+#include "sagesan/support/stage_clock.h"
 
 namespace sagesan {
 namespace {
@@ -107,6 +108,7 @@ class Identities {
 UpdateVector compare(const Checkpoint& base, const Checkpoint& unlearned, const Progress& progress,
                      const PairHints& hints) {
   UpdateVector result = pair_tensors(base, unlearned, hints);
+  const StageClock clock("compare", total_bytes(base.tensors()) + total_bytes(unlearned.tensors()));
   std::vector<std::byte> before(kBlock);
   std::vector<std::byte> after(kBlock);
   Identities base_identities(base, before);

@@ -231,6 +231,24 @@ void add_machine_options(CLI::App& command, std::string& device, Common& common)
   command.add_option("--threads", common.threads, "CPU threads; 0: all cores")
       ->type_name("N")
       ->capture_default_str();
+  command.add_flag("--profile", common.profile, "print each stage's time and bytes to stderr");
+}
+
+void print_profile() {
+  clear_progress_bar();
+  const std::vector<StageTime> times = jobs().stage_times();
+  double all = 0;
+  for (const StageTime& time : times) all += time.seconds;
+  fmt::print(stderr, "{:<12} {:>9} {:>6} {:>10} {:>7}\n", "stage", "seconds", "share", "MB",
+             "GB/s");
+  for (const auto& [stage, seconds, bytes] : times) {
+    fmt::print(stderr, "{:<12} {:>9.3f} {:>5.1f}%", stage, seconds, 100 * seconds / all);
+    if (bytes > 0) {
+      fmt::print(stderr, " {:>10.1f} {:>7.2f}", static_cast<double>(bytes) / 1e6,
+                 static_cast<double>(bytes) / 1e9 / seconds);
+    }
+    fmt::print(stderr, "\n");
+  }
 }
 
 void apply_threads(const Common& common) {

@@ -31,6 +31,7 @@ struct Exclusion {
 struct Common {
   bool quiet = false;
   bool verbose = false;
+  bool profile = false;
   std::string threads = "0";
   std::vector<Exclusion> exclusions;
   std::vector<std::string> notes;  ///< on what was parsed, for the user
@@ -142,9 +143,11 @@ Rendering parse_rendering(const RenderingWords& words);
 /// --max-tokens and --token-cap, where moments are collected.
 void add_max_tokens(CLI::App& command, std::string& max_tokens);
 void add_token_cap(CLI::App& command, std::string& token_cap);
-/// --device and --threads, where a model runs.
+/// --device, --threads and --profile, where a model runs.
 void add_machine_options(CLI::App& command, std::string& device, Common& common);
 void apply_threads(const Common& common);
+/// What --profile asks for, on stderr: time and bytes of each stage.
+void print_profile();
 
 /// A progress bar on stderr with the time left: none when stderr is no terminal or `quiet`, none in
 /// the first two seconds. Every call looks for a signal first and throws `Interrupted`.

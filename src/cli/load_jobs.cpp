@@ -11,9 +11,10 @@ namespace sagesan::cli {
 namespace {
 
 const Jobs* load() {
-  // OpenMP's threads otherwise spin while they wait, against OpenBLAS's, for a third of the time.
-  // libgomp reads this when it is loaded.
-  ::setenv("OMP_WAIT_POLICY", "passive", 0);
+  // OpenMP's threads otherwise spin for milliseconds while they wait, against OpenBLAS's; and to
+  // sleep at once costs more than it saves: they are waited for again after microseconds. libgomp
+  // reads this when it is loaded.
+  if (std::getenv("OMP_WAIT_POLICY") == nullptr) ::setenv("GOMP_SPINCOUNT", "20000", 0);
   // OpenBLAS's yield for 2^26 cycles before they sleep, half of all system time. 2^4 is
   // the least it takes.
   ::setenv("OPENBLAS_THREAD_TIMEOUT", "4", 0);

@@ -81,6 +81,7 @@ int run(int argc, char** argv) {
   for (const std::string& note : common.notes) notice(common.quiet)(note);
   install_signal_handlers();
   action();
+  if (common.profile) print_profile();
   std::cout.flush();
   if (!std::cout) throw IoError("standard output", "cannot write");
   return static_cast<int>(ExitCode::kDone);

@@ -1,14 +1,15 @@
 #include "layer.h"
 
 #include <algorithm>
-#include <tuple>
 
+#include "padded_texts.h"
 #include "sagesan/support/error.h"
+#include "sagesan/support/stage_clock.h"
 
 namespace sagesan {
 
 std::vector<Block> make_blocks(const TokenBatch& batch) {
-  constexpr int64_t kBlockTokens = 4096;
+  constexpr int64_t kBlockTokens = 2048;
   std::vector<Block> result;
   int64_t start = 0;
   size_t text = 0;
@@ -88,6 +89,7 @@ bool Attention::normalize(const Norm& norm, Tensor& heads, SiteKind kind, const 
 
 Tensor Attention::mix(Tensor queries, Tensor keys, const Tensor& values, const Block& block,
                       RotaryEmbedding* rope, KeyValueCache* cache) const {
+  const StageClock clock("attention");
   if (rope != nullptr) {
     std::vector<int64_t> before(block.lengths.size());
     if (cache != nullptr) {
@@ -100,22 +102,29 @@ Tensor Attention::mix(Tensor queries, Tensor keys, const Tensor& values, const B
     keys = RotaryEmbedding::rotate(keys, cos, sin);
   }
   const LayerConfiguration& layer = model_.layer(layer_);
+  const auto attend = [&](const Tensor& q, const Tensor& k, const Tensor& v) {
+    return causal_attention(q, k, v, layer.attention_scale, layer.window, model_.attention_softcap)
+        .flatten(0, 1);
+  };
   std::vector<Tensor> parts;
+  if (cache == nullptr) {
+    for (const PaddedTexts& texts : padded_texts(block.lengths)) {
+      const auto pad = [&](const Tensor& x) { return texts.pad(x); };
+      parts.push_back(texts.unpad(attend(pad(queries), pad(keys), pad(values))));
+    }
+    return at::cat(parts, 0);
+  }
   int64_t start = 0;
   for (size_t i = 0; i < block.lengths.size(); ++i) {
     const int64_t length = block.lengths[i];
-    Tensor own_keys = keys.narrow(0, start, length);
-    Tensor own_values = values.narrow(0, start, length);
-    if (cache != nullptr) {
-      std::tie(own_keys, own_values) =
-          cache->append(layer_, block.first_text + i, own_keys, own_values);
-    }
-    parts.push_back(causal_attention(queries.narrow(0, start, length), own_keys, own_values,
-                                     layer.attention_scale, layer.window,
-                                     model_.attention_softcap));
+    const auto [own_keys, own_values] =
+        cache->append(layer_, block.first_text + i, keys.narrow(0, start, length),
+                      values.narrow(0, start, length));
+    parts.push_back(attend(queries.narrow(0, start, length).unsqueeze(0), own_keys.unsqueeze(0),
+                           own_values.unsqueeze(0)));
     start += length;
   }
-  return parts.size() == 1 ? parts.front() : at::cat(parts, 0);
+  return at::cat(parts, 0);
 }
 
 Attention::Result Attention::run(const Tensor& x, const Block& block, RotaryEmbedding* rope,

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include "sagesan/support/error.h"
+#include "sagesan/support/stage_clock.h"
 
 namespace sagesan {
 
 Tensor Linear::operator()(const Tensor& x) const {
+  const StageClock clock("linear");
   return bias.defined() ? at::addmm(bias, x, weight.t()) : at::mm(x, weight.t());
 }
 

@@ -7,6 +7,7 @@
 #include "sagesan/jobs/inspect.h"
 #include "sagesan/jobs/sanitize.h"
 #include "sagesan/jobs/sweep.h"
+#include "sagesan/support/stage_clock.h"
 #include "sagesan/support/threads.h"
 
 namespace sagesan {
@@ -19,6 +20,7 @@ struct Jobs {
   const char* version;  ///< of the module; must stay the first member
   decltype(&sagesan::set_threads) set_threads;
   decltype(&sagesan::is_reference_blas) is_reference_blas;
+  decltype(&sagesan::stage_times) stage_times;
   decltype(&sagesan::sanitize) sanitize;
   decltype(&sagesan::sweep) sweep;
   decltype(&sagesan::batch) batch;

@@ -1,4 +1,5 @@
 #include "module/jobs.h"
+#include "sagesan/support/memory.h"
 
 /// The one symbol that libsagesan_jobs.so shows (exports.map).
 extern "C" const sagesan::Jobs* sagesan_jobs() {
@@ -6,6 +7,7 @@ extern "C" const sagesan::Jobs* sagesan_jobs() {
       .version = SAGESAN_VERSION,
       .set_threads = &sagesan::set_threads,
       .is_reference_blas = &sagesan::is_reference_blas,
+      .stage_times = &sagesan::stage_times,
       .sanitize = &sagesan::sanitize,
       .sweep = &sagesan::sweep,
       .batch = &sagesan::batch,
@@ -15,5 +17,6 @@ extern "C" const sagesan::Jobs* sagesan_jobs() {
       .merge = &sagesan::merge,
       .demo = &sagesan::demo::run_demo,
   };
+  sagesan::keep_free_memory();
   return &kJobs;
 }

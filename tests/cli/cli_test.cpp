@@ -132,6 +132,16 @@ TEST_F(Cli, DryRunStillRefuses) {
   refuse(sanitize({"--dry-run"}), 3, {out().string() + ": exists already"});
 }
 
+TEST_F(Cli, ProfileShowsEachStage) {
+  const testing::RunResult run = run_program(sanitize({"-q", "--profile"}));
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(run.out, "");
+  for (const char* stage : {"compare", "read", "linear", "attention", "moments", "decompose",
+                            "solve", "measure", "write"}) {
+    EXPECT_NE(run.err.find(std::string("\n") + stage + " "), std::string::npos) << run.err;
+  }
+}
+
 TEST_F(Cli, OverwriteReplaces) {
   make_pair();
   succeed(sanitize({"-q"}));

@@ -98,11 +98,11 @@ class Decoder {
   std::unique_ptr<KeptWeights> kept_;  // null: nothing is kept
 };
 
-/// Causal attention of one text. `queries` `[tokens, heads, channels]`, `keys` and `values`
-/// `[all, key-value heads, channels]`, all >= tokens: the queries are the last tokens'. Heads come
-/// in groups of heads / key-value heads. A query sees the last `window` tokens, itself included
-/// (0: all); scores go through softcap * tanh(score / softcap) unless `softcap` is 0. Returns
-/// `[tokens, heads * channels]`.
+/// Causal attention within each of some texts of one length. `queries` `[texts, tokens, heads,
+/// channels]`, `keys` and `values` `[texts, all, key-value heads, channels]`, all >= tokens: the
+/// queries are the last tokens'. Heads come in groups of heads / key-value heads. A query sees the
+/// last `window` tokens, itself included (0: all); scores go through softcap * tanh(score /
+/// softcap) unless `softcap` is 0. Returns `[texts, tokens, heads * channels]`.
 /// Queries go in blocks, so memory grows with the text's length and not with its square.
 Tensor causal_attention(const Tensor& queries, const Tensor& keys, const Tensor& values,
                         double scale, int64_t window, double softcap = 0);

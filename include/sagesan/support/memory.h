@@ -2,8 +2,12 @@
 
 namespace sagesan {
 
-/// Gives memory that was freed back to the operating system. Small lasting allocations between a
-/// layer's large ones would otherwise keep the heap growing by tens of MiB a layer.
+/// From here on memory that was freed is used again instead of going back to the operating system
+/// at once: to get it anew, page by page, takes longer than to compute what goes there.
+void keep_free_memory();
+
+/// Gives memory that was freed back, where it is much. Small lasting allocations between a layer's
+/// large ones would otherwise keep the heap growing by tens of MiB a layer.
 void release_free_memory();
 
 }  // namespace sagesan

@@ -90,6 +90,8 @@ bool all_finite(const Tensor& tensor);
 /// Throws `InputError` naming the stored tensor where `values`, read from it, are not all finite.
 void check_finite(const Tensor& values, const StoredTensor& stored);
 
+/// Sum of the products of elements, in float64; both of one shape.
+double dot(const Tensor& a, const Tensor& b);
 /// Sum of squares in float64.
 double squared_norm(const Tensor& tensor);
 
