@@ -10,6 +10,7 @@
 
 #include "moment_stages.h"
 #include "sagesan/support/error.h"
+#include "sagesan/support/stage_clock.h"
 
 namespace sagesan {
 namespace {
@@ -96,6 +97,7 @@ SanitizeRun::SanitizeRun(const SanitizeOptions& options, const SanitizeInputs& i
 }
 
 void SanitizeRun::copy_unchanged() {
+  const StageClock clock("copy");
   double done = 0;
   const auto total = static_cast<double>(updates_.updates.size() + updates_.only_base.size());
   const auto advance = [&] {
@@ -116,6 +118,7 @@ TensorSink SanitizeRun::sink(const Update& update) {
   if (!writer_.dtype(update.unlearned)) return nullptr;  // the output leaves it out
   return [this, &update](uint64_t start, const Tensor& values) {
     const DType dtype = writer_.dtype(update.unlearned).value();
+    const StageClock clock("write", values.nbytes());
     writer_.write(update.unlearned, start, tensor_bytes(encode(values, dtype)));
   };
 }
@@ -264,7 +267,8 @@ void SanitizeRun::add_site_report(const Site& site, const SiteMoment& moment,
   if (subspace == nullptr) return;
   report.rank = subspace->rank;
   report.energy_share = subspace->energy_share;
-  report.leading_share = subspace->leading_share;
+  if (const auto& shares = subspace->eigenvalue_shares; !shares.empty())
+    report.leading_share = shares.at(1);
   report.residual = subspace->residual;
   report.eigenvalue_shares = subspace->eigenvalue_shares;
 }

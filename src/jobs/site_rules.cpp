@@ -43,15 +43,34 @@ SiteRules::SiteRules(const Site& site, const SiteMoment& moment, double referenc
   const bool feedback = std::any_of(users.begin(), users.end(),
                                     [](const auto* user) { return user->rounding_feedback; });
   if (feedback) feedback_ = feedback_factor(second, origin);
+  const auto is_anchored = [&](const SanitizeOptions& user) {
+    return user.method == Method::kForgetAware && forget.moment != nullptr;
+  };
+  // At energy 1 a finite strength needs no directions; what tied rows and a target need are the
+  // eigenvalues.
+  const auto is_ridge = [&](const SanitizeOptions& user) {
+    return (user.method == Method::kSage || uses_every_direction(user.method)) &&
+           key_of(user).first == 1 && !user.target_bias && !second.has_rows() &&
+           site.kind != SiteKind::kHeadInput;
+  };
+  double energy = 0;  // the largest for which directions are needed
+  for (const SanitizeOptions* user : users) {
+    if (user->method != Method::kRollback && !is_anchored(*user) && !is_ridge(*user))
+      energy = std::max(energy, key_of(*user).first);
+  }
   std::optional<Spectrum> spectrum;
   for (const SanitizeOptions* user : users) {
+    const auto key = key_of(*user);
     if (user->method == Method::kRollback) {
       if (!matrix_) matrix_.emplace(second, origin);
-    } else if (user->method == Method::kForgetAware && forget.moment != nullptr) {
+    } else if (is_anchored(*user)) {
       anchors_.try_emplace(user->anchor_floor, second, reference_trace, forget.moment,
                            forget.reference_trace, user->anchor_floor, origin);
-    } else if (const auto key = key_of(*user); !subspaces_.contains(key)) {
-      if (!spectrum) spectrum.emplace(second, origin, reference_trace);
+    } else if (is_ridge(*user) && energy < 1) {
+      if (!ridge_) ridge_.emplace(second, reference_trace, nullptr, 0, 1, origin);
+      subspaces_.try_emplace(key, Subspace{.rank = second.channels(), .energy_share = 1});
+    } else if (!subspaces_.contains(key)) {
+      if (!spectrum) spectrum.emplace(second, energy, origin, reference_trace);
       Subspace subspace = spectrum->leading(key.first);
       if (key.second) subspace = with_random_directions(std::move(subspace), seed_of(site.name()));
       subspaces_.emplace(key, std::move(subspace));
@@ -71,6 +90,7 @@ Rule SiteRules::linear_or_diagonal(const SanitizeOptions& user, const PlannedTen
       user.method == Method::kForgetAware && found != anchors_.end())
     return forget_aware_rule(found->second);
   const SubspaceKey key = key_of(user);
+  if (!subspaces_.at(key).directions.defined()) return forget_aware_rule(*ridge_);
   return linear_rule(subspaces_.at(key), keeps_products_
                                              ? &products_[{key, tensor.update, tensor.view().start}]
                                              : nullptr);

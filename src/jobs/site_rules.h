@@ -64,7 +64,8 @@ class SiteRules {
   bool keeps_products_ = false;
   std::optional<MomentMatrix> matrix_;      ///< for rollback
   std::map<double, ForgetAnchor> anchors_;  ///< by floor
-  Tensor feedback_;                         ///< where somebody rounds with it
+  std::optional<ForgetAnchor> ridge_;  ///< of no forget text, where energy 1 needs no directions
+  Tensor feedback_;                    ///< where somebody rounds with it
 };
 
 }  // namespace sagesan

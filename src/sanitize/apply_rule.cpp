@@ -3,6 +3,7 @@
 #include "sagesan/sanitize/error_feedback.h"
 #include "sagesan/sanitize/rules.h"
 #include "sagesan/support/error.h"
+#include "sagesan/support/stage_clock.h"
 
 namespace sagesan {
 namespace {
@@ -71,14 +72,18 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
       start > 0 ? static_cast<uint64_t>(start * update.unlearned.info->shape.back()) : 0;
   const DType dtype = options.dtype.value_or(update.unlearned.info->dtype);
   for_each_block(update, options.view, options.device, [&](const UpdateBlock& block) {
+    const StageClock clock("solve");
     const Tensor& d = block.d;
     const Removal out = removal(block, rule, options.filter);
     const Tensor wanted = wanted_update(block, out);
     const Tensor result = new_values(block, out, rule, dtype, update.name);
-    const Tensor left = (result.to(block.base.scalar_type()) - block.base).to(d.scalar_type());
+    const Tensor values = result.to(block.base.scalar_type());
+    const Tensor left = (values - block.base).to(d.scalar_type());
+    const StageClock measuring("measure");
     figures.squared_norm_before += squared_norm(d);
     figures.squared_norm_after += squared_norm(left);
-    const Tensor weight = (block.base + options.base_offset).to(d.scalar_type());
+    const Tensor weight = (options.base_offset != 0 ? block.base + options.base_offset : block.base)
+                              .to(d.scalar_type());
     for (size_t i = 0; i < rule.measures.size(); ++i) {
       const auto& measure = rule.measures[i];
       Responses& responses = figures.responses[i];
@@ -87,7 +92,12 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
       responses.after += measure(left, block.start);
       if (options.measure_rounding) responses.rounding += measure(left - wanted, block.start);
     }
-    if (options.measure_survival) figures.survival.add(block.base, wanted, result, dtype);
+    if (options.measure_survival) {
+      const bool same = update.base.info->dtype == dtype;
+      figures.survival.add(
+          block.base, wanted,
+          same ? left : values - round_to(block.base, dtype).to(values.scalar_type()));
+    }
     if (sink) sink(written, (options.view.transposed ? result.t() : result).cpu().contiguous());
     written += static_cast<uint64_t>(result.numel());
   });

@@ -81,7 +81,8 @@ Tensor finite_result(Tensor result, DType dtype, const std::string& name) {
 Tensor take_out(const Tensor& unlearned, const Tensor& removed, DType dtype,
                 const std::string& name) {
   const Tensor wide = unlearned.to(removed.scalar_type());
-  return finite_result(round_to(at::where(removed == 0, wide, wide - removed), dtype), dtype, name);
+  // What is taken out must not be -0, which would turn a stored -0 into 0.
+  return finite_result(round_to(wide - (removed + 0.0), dtype), dtype, name);
 }
 
 }  // namespace sagesan

@@ -35,20 +35,18 @@ Tensor to_int4(const Tensor& w) {
 }  // namespace
 
 void SurvivalSums::Sums::add(const Tensor& change, const Tensor& update) {
-  along += (change * update).sum(at::kDouble).item<double>();
+  along += dot(change, update);
   squared_norm += sagesan::squared_norm(change);
 }
 
-void SurvivalSums::add(const Tensor& base, const Tensor& update, const Tensor& result,
-                       DType dtype) {
+void SurvivalSums::add(const Tensor& base, const Tensor& update, const Tensor& change) {
   const Tensor w0 = base.to(at::kFloat).contiguous();
-  const Tensor d = update.to(at::kFloat);
+  const Tensor d = update.to(at::kFloat).contiguous();
   const Tensor w = w0 + d;
   squared_norm_ += squared_norm(d);
-  stored_.add(result.to(at::kDouble) - round_to(base, dtype).to(at::kDouble),
-              update.to(at::kDouble));
-  int8_.add(to_int8(w) - to_int8(w0), d);
-  int4_.add(to_int4(w) - to_int4(w0), d);
+  stored_.add(change, update);
+  int8_.add(to_int8(w).sub_(to_int8(w0)), d);
+  int4_.add(to_int4(w).sub_(to_int4(w0)), d);
 }
 
 double SurvivalSums::cosine(const Sums& sums) const {

@@ -1,18 +1,57 @@
 #include "sagesan/spectral/moment_matrix.h"
 
+#include <ATen/ops/linalg_cholesky_ex.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "sagesan/spectral/probes.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
+namespace {
+
+/// What is added to every direction, of the mean eigenvalue, for a root of what is nearly singular.
+constexpr double kRootFloor = 1e-8;
+
+Tensor root_of_matrix(const Tensor& matrix, const std::string& site) {
+  Tensor shifted = matrix.clone();
+  shifted.diagonal().add_(kRootFloor * matrix.diagonal().mean().item<double>());
+  const Tensor root = std::get<0>(at::linalg_cholesky_ex(shifted));
+  const Tensor z = probe_vectors(matrix);
+  const Tensor image = at::mm(matrix, z);
+  const double error =
+      std::sqrt(squared_norm(at::mm(root, at::mm(root.t(), z)) - image) / squared_norm(image));
+  if (!(error <= 1e-6)) {
+    throw Error(
+        ExitCode::kInternal,
+        fmt::format("{}: the Cholesky factor of the second moment is off by {:.1e}", site, error));
+  }
+  return root.to(at::kFloat);
+}
+
+}  // namespace
 
 void check_active(const SecondMoment& moment, const std::string& site) {
   if (moment.trace() > 0) return;
   throw Error(ExitCode::kBadInput,
               fmt::format("{}: the retain texts give no activation at all there (all zero)", site));
+}
+
+Tensor root_of_moment(const SecondMoment& moment, const std::string& site) {
+  if (moment.has_rows()) return moment.rows().t() / std::sqrt(moment.weight());
+  return root_of_matrix(moment.sum() / moment.weight(), site);
+}
+
+double response_to(const Tensor& root, const Tensor& m) {
+  constexpr int64_t kRows = 8192;
+  double result = 0;
+  for (int64_t start = 0; start < m.size(0); start += kRows) {
+    const Tensor block = m.narrow(0, start, std::min(kRows, m.size(0) - start));
+    result += squared_norm(at::mm(block, root));
+  }
+  return result;
 }
 
 MomentMatrix::MomentMatrix(const SecondMoment& moment, const std::string& site)
@@ -23,6 +62,7 @@ MomentMatrix::MomentMatrix(const SecondMoment& moment, const std::string& site)
   } else {
     matrix_ = moment.sum() / moment.weight();
   }
+  root_ = root_of_moment(moment, site);
 }
 
 Tensor MomentMatrix::times(const Tensor& m) const {
@@ -30,11 +70,6 @@ Tensor MomentMatrix::times(const Tensor& m) const {
   return matrix_.defined() ? at::mm(wide, matrix_) : at::mm(at::mm(wide, rows_.t()), rows_);
 }
 
-double MomentMatrix::response(const Tensor& m) const {
-  const Tensor wide = m.to(at::kDouble);
-  if (rows_.defined()) return squared_norm(at::mm(wide, rows_.t()));
-  // Rounding may leave less than nothing of nothing.
-  return std::max((at::mm(wide, matrix_) * wide).sum().item<double>(), 0.0);
-}
+double MomentMatrix::response(const Tensor& m) const { return response_to(root_, m); }
 
 }  // namespace sagesan

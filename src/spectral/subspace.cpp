@@ -1,62 +1,19 @@
 #include "sagesan/spectral/subspace.h"
 
 #include <ATen/ops/linalg_qr.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
 
+#include "moment_eigen.h"
 #include "sagesan/spectral/moment_matrix.h"
-#include "sagesan/spectral/probes.h"
 #include "sagesan/support/error.h"
+#include "sagesan/support/stage_clock.h"
 
 namespace sagesan {
 namespace {
-
-/// Relative residual above which a decomposition is refused. Float64 `eigh` reaches 1e-14 to 1e-13.
-constexpr double kLargestResidual = 1e-9;
-
-double norm(const Tensor& t) { return std::sqrt(squared_norm(t)); }
-
-struct Eigen {
-  Tensor values;   ///< descending, float64
-  Tensor vectors;  ///< columns
-  double residual;
-};
-
-/// Full decomposition of a symmetric float64 matrix, checked by A Z = V L V^T Z and V^T V Z = Z.
-Eigen decompose(const Tensor& matrix, const std::string& site) {
-  const auto fail = [&](const std::string& reason) {
-    throw Error(
-        ExitCode::kInternal,
-        fmt::format("{}: the eigendecomposition of the second moment failed: {}", site, reason));
-  };
-  if (!all_finite(matrix)) fail("the moment is not finite");
-  Tensor values;
-  Tensor vectors;
-  try {
-    std::tie(values, vectors) = at::linalg_eigh(matrix);
-  } catch (const c10::Error&) {
-    fail("no convergence");
-  }
-  values = values.flip(0);
-  vectors = vectors.flip(1);
-  const Tensor z = probe_vectors(matrix);
-  const Tensor coordinates = at::mm(vectors.t(), z);
-  const double scale =
-      std::max(std::abs(values[0].item<double>()), std::numeric_limits<double>::min());
-  const double product =
-      norm(at::mm(matrix, z) - at::mm(vectors, values.unsqueeze(1) * coordinates)) /
-      (scale * norm(z));
-  const double orthogonality = norm(at::mm(vectors, coordinates) - z) / norm(z);
-  const double residual = std::max(product, orthogonality);
-  if (!(residual <= kLargestResidual)) fail(fmt::format("residual {:.1e}", residual));
-  if (values.min().item<double>() < -kLargestResidual * scale)
-    fail("it has negative eigenvalues, which no second moment has");
-  return {values.clamp_min(0), vectors, residual};
-}
 
 /// 1, 2, 3, 4, 6, 8, 12, 16, 24, ... up to `count`, and `count`.
 std::vector<int64_t> half_octaves(int64_t count) {
@@ -71,35 +28,30 @@ std::vector<int64_t> half_octaves(int64_t count) {
 
 }  // namespace
 
-double Subspace::response(const Tensor& m) const {
-  constexpr int64_t kRows = 8192;
-  double result = 0;
-  for (int64_t start = 0; start < m.size(0); start += kRows) {
-    const Tensor block = m.narrow(0, start, std::min(kRows, m.size(0) - start));
-    result += at::mm(block, factor).pow_(2).sum(at::kDouble).item<double>();
-  }
-  return result;
-}
+double Subspace::response(const Tensor& m) const { return response_to(root, m); }
 
-Spectrum::Spectrum(const SecondMoment& moment, const std::string& site, double reference_trace)
+Spectrum::Spectrum(const SecondMoment& moment, double energy, const std::string& site,
+                   double reference_trace)
     : channels_(moment.channels()) {
   SAGESAN_ASSERT(moment.count() > 0);
+  const StageClock clock("decompose");
   check_active(moment, site);
   const double weight = moment.weight();
-  if (moment.has_rows()) rows_ = moment.rows().to(at::kDouble);
-  Eigen eigen =
-      decompose((rows_.defined() ? at::mm(rows_, rows_.t()) : moment.sum()) / weight, site);
+  if (moment.has_rows()) rows_ = moment.rows().to(at::kDouble) / std::sqrt(weight);
+  // Of rows in float64 whatever the share: what they give by way of the Gram matrix loses as many
+  // digits again.
+  const Tensor matrix = rows_.defined() ? at::mm(rows_, rows_.t()) : moment.sum() / weight;
+  EigenPairs eigen = eigen_of_moment(matrix, rows_.defined() ? 1 : energy, site);
   values_ = eigen.values.cpu().contiguous();
   vectors_ = std::move(eigen.vectors);
   residual_ = eigen.residual;
-  trace_ = values_.sum().item<double>();
+  trace_ = matrix.diagonal().sum().item<double>();
   mean_energy_ =
       (reference_trace > 0 ? reference_trace / weight : trace_) / static_cast<double>(channels_);
-  if (rows_.defined()) {
-    factor_ = moment.rows().t() / std::sqrt(weight);
-    rows_.div_(std::sqrt(weight));
+  if (rows_.defined() || values_.numel() < channels_) {
+    root_ = root_of_moment(moment, site);
   } else {
-    factor_ = (vectors_ * at::sqrt(eigen.values)).to(at::kFloat);
+    root_ = (vectors_ * at::sqrt(eigen.values).to(vectors_.scalar_type())).to(at::kFloat);
   }
 }
 
@@ -126,18 +78,17 @@ Subspace Spectrum::leading(double energy) const {
     directions = at::mm(rows_.t(), directions) / at::sqrt(kept).to(rows_.device());
   return {.rank = rank,
           .energy_share = std::min(held / trace_, 1.0),
-          .leading_share = value[0] / trace_,
           .eigenvalue_shares = std::move(shares),
           .mean_energy = mean_energy_,
           .residual = residual_,
           .directions = directions.to(at::kFloat).contiguous(),
           .relative_energies = kept / mean_energy_,
-          .factor = factor_};
+          .root = root_};
 }
 
 Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site,
                            double reference_trace) {
-  return Spectrum(moment, site, reference_trace).leading(energy);
+  return Spectrum(moment, energy, site, reference_trace).leading(energy);
 }
 
 Subspace with_random_directions(Subspace subspace, uint64_t seed) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "helpers/eigen.h"
+#include "sagesan/sanitize/solver.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -42,7 +43,7 @@ TEST_P(SubspaceOf, AgreesWithEigen) {
     const Subspace subspace = dominant_subspace(collect(inputs), energy, "site");
     EXPECT_EQ(subspace.rank, expected_rank(values, energy)) << energy;
     EXPECT_NEAR(subspace.energy_share, values.head(subspace.rank).sum() / values.sum(), 1e-6);
-    EXPECT_NEAR(subspace.leading_share, values[0] / values.sum(), 1e-6);
+    EXPECT_NEAR(subspace.eigenvalue_shares.at(1), values[0] / values.sum(), 1e-6);
     const auto& shares = subspace.eigenvalue_shares;
     EXPECT_EQ(shares.begin()->first, 1);
     EXPECT_EQ(shares.rbegin()->first, std::min<int64_t>(GetParam(), 48));
@@ -76,7 +77,7 @@ TEST(Subspace, OneTokenIsOneDirection) {
   for (const double energy : {0.01, 1.0}) {
     const Subspace subspace = dominant_subspace(collect(inputs), energy, "site");
     EXPECT_EQ(subspace.rank, 1);
-    EXPECT_DOUBLE_EQ(subspace.leading_share, 1);
+    EXPECT_DOUBLE_EQ(subspace.eigenvalue_shares.at(1), 1);
     EXPECT_NEAR(std::abs((testing::to_eigen(subspace.directions).transpose() *
                           inputs.row(0).transpose())(0)),
                 inputs.row(0).norm(), 1e-5);
@@ -99,6 +100,85 @@ TEST(Subspace, AllZeroIsRefusedByName) {
     EXPECT_NE(std::string(error.what()).find("layers.3.mlp_input"), std::string::npos);
     EXPECT_EQ(error.code(), ExitCode::kBadInput);
   }
+}
+
+/// A moment with the eigenvalues `values`, and its eigenvectors.
+struct Made {
+  SecondMoment moment;
+  Matrix vectors;
+};
+
+Made make_moment(const Vector& values) {
+  // A reflection is as good a basis as any, and soon made.
+  const Matrix mirror = testing::random_matrix(values.size(), 1, 5).normalized();
+  const Matrix vectors =
+      Matrix::Identity(values.size(), values.size()) - 2 * mirror * mirror.transpose();
+  const Tensor u = testing::to_tensor(vectors, at::kDouble);
+  MomentSums sums;
+  sums.sum = at::mm(u * testing::to_tensor(values.transpose(), at::kDouble), u.t());
+  sums.mean_sum = at::zeros({values.size()}, at::kDouble);
+  sums.weight = 1;
+  sums.count = values.size() + 1;
+  return {SecondMoment(sums), vectors};
+}
+
+Vector power_law(int64_t count, double exponent) {
+  Vector values(count);
+  for (int64_t i = 0; i < count; ++i) values[i] = std::pow(static_cast<double>(i + 1), -exponent);
+  return values;
+}
+
+/// How far what the subspace takes out of an update is from the same in float64, at strength 1.
+double error_of_update(const Subspace& subspace, const Vector& values, const Matrix& vectors) {
+  const Matrix d = testing::random_matrix(7, values.size(), 3);
+  const Vector h = values.head(subspace.rank) * static_cast<double>(values.size()) / values.sum();
+  const Matrix u = vectors.leftCols(subspace.rank);
+  const Matrix expected =
+      d * u * (h.array() / (1 + h.array())).matrix().asDiagonal() * u.transpose();
+  const Matrix found = testing::to_eigen(removed_from_linear(testing::to_tensor(d), subspace, 1));
+  return (found - expected).norm() / (d - expected).norm();
+}
+
+TEST(Subspace, ManyDirectionsAreFoundInFloat32) {
+  const Vector values = power_law(300, 1);
+  const auto [moment, vectors] = make_moment(values);
+  const Subspace subspace = dominant_subspace(moment, 0.9, "site");
+  EXPECT_EQ(subspace.rank, expected_rank(values, 0.9));
+  EXPECT_EQ(subspace.eigenvalue_shares.rbegin()->first, 300);
+  EXPECT_GT(subspace.residual, 1e-9);
+  EXPECT_LT(subspace.residual, 1e-5);
+  EXPECT_LT(error_of_update(subspace, values, vectors), 1e-3);
+}
+
+TEST(Subspace, AFewOfManyAreFoundAlone) {
+  const Vector values = power_law(2048, 1.5);
+  const auto [moment, vectors] = make_moment(values);
+  for (const double energy : {0.3, 0.8, 0.9}) {
+    const Subspace subspace = dominant_subspace(moment, energy, "site");
+    EXPECT_EQ(subspace.rank, expected_rank(values, energy));
+    EXPECT_LT(subspace.eigenvalue_shares.rbegin()->first, 300) << "it decomposed all";
+    EXPECT_LT(subspace.residual, 1e-5);
+    EXPECT_LT(error_of_update(subspace, values, vectors), 1e-4) << energy;
+    for (const auto& [i, share] : subspace.eigenvalue_shares) {
+      if (i > subspace.rank) continue;
+      EXPECT_NEAR(share / (values[i - 1] / values.sum()), 1, 1e-6) << i;
+    }
+    const Matrix m = testing::random_matrix(5, 2048, 9);
+    const double response = (m * vectors * values.cwiseSqrt().asDiagonal()).squaredNorm();
+    EXPECT_NEAR(subspace.response(testing::to_tensor(m)) / response, 1, 1e-5);
+  }
+}
+
+TEST(Subspace, BesideASinkFloat64IsTaken) {
+  Vector values = power_law(300, 0.5) * 1e-8;
+  values[0] = 1;
+  const auto [moment, vectors] = make_moment(values);
+  // What is wanted beside the one direction is too small for float32.
+  const double energy = (1 + values.segment(1, 100).sum()) / values.sum();
+  const Subspace subspace = dominant_subspace(moment, energy, "site");
+  EXPECT_NEAR(static_cast<double>(subspace.rank), 101, 1);
+  EXPECT_LT(subspace.residual, 1e-12);
+  EXPECT_LT(error_of_update(subspace, values, vectors), 1e-5);
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 
 #include "sagesan/activations/moments.h"
 #include "sagesan/sanitize/rules.h"
-#include "sagesan/spectral/moment_matrix.h"
 
 namespace sagesan {
 
@@ -31,13 +30,17 @@ class ForgetAnchor {
   /// Computed once for each strength, in float64; throws `Error` where the residual says that it
   /// failed.
   const Tensor& removal(double strength) const;
-  /// trace(M S M^T), S unscaled.
-  double response(const Tensor& m) const { return retain_matrix_.response(m); }
+  /// trace(M S M^T), S unscaled, for `m` float32.
+  double response(const Tensor& m) const;
 
  private:
+  Tensor solve(double strength) const;
+
   std::string site_;
-  MomentMatrix retain_matrix_;
-  Tensor retain_, anchor_;  ///< S scaled, A: float64 `[channels, channels]`
+  double floor_;   ///< g
+  Tensor root_;    ///< of S, unscaled, float32
+  Tensor retain_;  ///< S scaled, float64 `[channels, channels]`
+  Tensor anchor_;  ///< A, the same; undefined where it is g I
   mutable std::map<double, Tensor> removals_;
 };
 

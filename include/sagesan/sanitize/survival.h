@@ -8,8 +8,8 @@ namespace sagesan {
 class SurvivalSums {
  public:
   /// Rows `[rows, in]` of the base weight and of the sanitized update, both before rounding, and
-  /// their sum, rounded to the output's `dtype`.
-  void add(const Tensor& base, const Tensor& update, const Tensor& result, DType dtype);
+  /// what the output's dtype stores of the update: Q(W0 + D') - Q(W0).
+  void add(const Tensor& base, const Tensor& update, const Tensor& change);
 
   /// cos(Q(W0 + D') - Q(W0), D'); 0 where rounding leaves no change at all.
   double stored() const { return cosine(stored_); }

@@ -10,7 +10,15 @@ namespace sagesan {
 /// Throws `Error` that names `site` where the moment is zero.
 void check_active(const SecondMoment& moment, const std::string& site);
 
-/// S = (1/T) sum_t x_t x_t^T itself, for what needs no directions: nothing is decomposed. Float64;
+/// R with S = R R^T, float32 `[channels, tokens]` where the moment keeps rows, else `[channels,
+/// channels]`, lower triangular. Throws `Error` that names `site` where there is none.
+Tensor root_of_moment(const SecondMoment& moment, const std::string& site);
+
+/// trace(M S M^T) for `m` float32 `[out, channels]`, from the root of S: a sum of squares, so
+/// nothing cancels.
+double response_to(const Tensor& root, const Tensor& m);
+
+/// S = (1/T) sum_t x_t x_t^T itself, for what needs no directions: none are computed. Float64;
 /// where the moment keeps rows they stand for S, which is not formed.
 class MomentMatrix {
  public:
@@ -19,7 +27,7 @@ class MomentMatrix {
 
   /// M S, float64 `[out, channels]`, for `m` `[out, channels]`.
   Tensor times(const Tensor& m) const;
-  /// trace(M S M^T).
+  /// trace(M S M^T), for `m` float32.
   double response(const Tensor& m) const;
   /// trace(S) / channels.
   double mean_energy() const { return mean_energy_; }
@@ -27,6 +35,7 @@ class MomentMatrix {
  private:
   Tensor rows_;    ///< `[tokens, channels]`: S = R^T R; undefined where `matrix_` is not
   Tensor matrix_;  ///< S
+  Tensor root_;    ///< of S
   double mean_energy_;
 };
 

@@ -11,40 +11,41 @@ namespace sagesan {
 /// What the solver needs of S = (1/T) sum_t x_t x_t^T, with S = U diag(l_1 >= ... >= l_d) U^T.
 struct Subspace {
   int64_t rank = 0;  ///< k: the smallest r whose l_1 + ... + l_r reach the asked share of trace(S)
-  double energy_share = 0;   ///< the share they hold
-  double leading_share = 0;  ///< l_1 / trace(S)
-  /// i -> l_i / trace(S) from l_1 to the last above rounding, about half an octave apart, and of
-  /// l_k: to show.
+  double energy_share = 0;  ///< the share they hold
+  /// i -> l_i / trace(S) from l_1 to the last that was computed and is above rounding, about half
+  /// an octave apart, and of l_k: to show.
   std::map<int64_t, double> eigenvalue_shares;
   double mean_energy = 0;    ///< of the reference, so that l_i = h_i * mean_energy
   double residual = 0;       ///< relative error of the decomposition, measured with random probes
   Tensor directions;         ///< U_k, float32 `[channels, k]`
   Tensor relative_energies;  ///< h_i = l_i * d / trace(S), float64 `[k]` on the CPU
-  Tensor factor;             ///< R with S = R R^T, float32 `[channels, tokens or channels]`
+  Tensor root;               ///< R with S = R R^T, float32 `[channels, tokens or channels]`
 
-  /// trace(M S M^T) for `m` float32 `[out, channels]`: a sum of squares, so nothing cancels.
+  /// trace(M S M^T) for `m` float32 `[out, channels]`.
   double response(const Tensor& m) const;
 };
 
-/// S with all its directions, decomposed once for whatever share of the energy is asked.
+/// S with all its directions, decomposed once for several shares of the energy.
 class Spectrum {
  public:
-  /// Decomposes in float64, through the T x T Gram matrix where the moment keeps rows.
+  /// Decomposes for shares of at most `energy`, through the T x T Gram matrix where the moment
+  /// keeps rows: in float32 where that resolves what holds this share, else in float64.
   /// `reference_trace` is the raw trace (a sum, not a mean) by which energies are relative, the
   /// moment's own where it is 0: h_i = l_i * d / trace. Throws `Error` that names `site` where the
   /// moment is zero or the decomposition fails its residual check: LAPACK's own `info` is no proof
   /// (OpenBLAS 0.3.21 says success on NaN).
-  Spectrum(const SecondMoment& moment, const std::string& site, double reference_trace = 0);
+  Spectrum(const SecondMoment& moment, double energy, const std::string& site,
+           double reference_trace = 0);
 
-  /// The dominant directions that hold the share `energy`, in (0, 1]; at 1 every direction with a
-  /// positive eigenvalue is taken.
+  /// The dominant directions that hold the share `energy`, in (0, the constructor's]; at 1 every
+  /// direction with a positive eigenvalue is taken.
   Subspace leading(double energy) const;
 
  private:
   Tensor values_;   ///< float64, descending, on the CPU
-  Tensor vectors_;  ///< columns, float64; of the Gram matrix where there are rows
+  Tensor vectors_;  ///< columns; of the Gram matrix where there are rows
   Tensor rows_;     ///< float64 `[tokens, channels]`, each by the root of the weight; or undefined
-  Tensor factor_;
+  Tensor root_;
   double trace_, mean_energy_, residual_;
   int64_t channels_;
 };
