@@ -133,7 +133,8 @@ TEST_F(Cli, DryRunStillRefuses) {
 }
 
 TEST_F(Cli, ProfileShowsEachStage) {
-  const testing::RunResult run = run_program(sanitize({"-q", "--profile"}));
+  make_pair();
+  const testing::RunResult run = testing::run_program(sanitize({"-q", "--profile"}));
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_EQ(run.out, "");
   for (const char* stage : {"compare", "read", "linear", "attention", "moments", "decompose",
