@@ -83,7 +83,7 @@ TEST_F(Moments, TwoHalvesMergeToTheWhole) {
 }
 
 TEST_F(Moments, HalvesCutAtABlockBoundaryMergeExactly) {
-  // Blocks hold at most 4096 tokens: 9 texts of 400 fill the first one to 10, so cut there.
+  // Blocks hold at most 2048 tokens, five texts of 400 each: cut after two of them.
   const TinyModel model;
   std::istringstream lines(testing::tiny_records(20, 400, model.vocabulary));
   texts_.clear();

@@ -194,7 +194,9 @@ def test_every_family_is_sanitized(sagesan):
 
 
 def compare_loaded(directory, base, unlearned, expected, ranks):
-    """1e-5 of each tensor's update; not where an energy sum lies so near the threshold that ranks may differ."""
+    """2e-5 of each tensor's update, as a small gap between eigenvalues enlarges what float32 hidden states lose; not where
+    an energy sum lies so near the threshold that ranks may differ.
+    """
     loaded = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32)
     ours, before, after = (dict(model.named_parameters()) for model in (loaded, base, unlearned))
     assert set(ours) == set(expected)
@@ -203,7 +205,7 @@ def compare_loaded(directory, base, unlearned, expected, ranks):
     for key, value in expected.items():
         update = (after[key].double() - before[key].double()).norm()
         if key not in near:
-            assert (ours[key].double() - value).norm() < 1e-5 * update, key
+            assert (ours[key].double() - value).norm() < 2e-5 * update, key
 
 
 @pytest.mark.parametrize("name", ["mixtral", "qwen2_moe", "qwen3_moe"])
