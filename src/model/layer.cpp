@@ -108,7 +108,7 @@ Tensor Attention::mix(Tensor queries, Tensor keys, const Tensor& values, const B
   };
   std::vector<Tensor> parts;
   if (cache == nullptr) {
-    for (const PaddedTexts& texts : padded_texts(block.lengths)) {
+    for (const PaddedTexts& texts : padded_texts(block.lengths, queries.device())) {
       const auto pad = [&](const Tensor& x) { return texts.pad(x); };
       parts.push_back(texts.unpad(attend(pad(queries), pad(keys), pad(values))));
     }

@@ -5,37 +5,37 @@
 
 namespace sagesan {
 
-PaddedTexts::PaddedTexts(int64_t start, std::vector<int64_t> lengths)
+PaddedTexts::PaddedTexts(int64_t start, const std::vector<int64_t>& lengths, at::Device device)
     : start_(start),
-      longest_(*std::max_element(lengths.begin(), lengths.end())),
       tokens_(std::accumulate(lengths.begin(), lengths.end(), int64_t{0})),
-      lengths_(std::move(lengths)) {}
-
-Tensor PaddedTexts::pad(const Tensor& x) const {
-  const auto texts = static_cast<int64_t>(lengths_.size());
-  const Tensor own = x.narrow(0, start_, tokens_);
-  const std::vector<int64_t> shape = {texts, longest_, x.size(1), x.size(2)};
-  if (texts * longest_ == tokens_) return own.reshape(shape);
-  std::vector<int64_t> rows;
+      texts_(static_cast<int64_t>(lengths.size())),
+      longest_(*std::max_element(lengths.begin(), lengths.end())) {
+  if (texts_ * longest_ == tokens_) return;
+  std::vector<int64_t> sources;
+  std::vector<int64_t> own;
   int64_t first = 0;
-  for (const int64_t length : lengths_) {
-    for (int64_t i = 0; i < longest_; ++i) rows.push_back(first + std::min(i, length - 1));
+  for (const int64_t length : lengths) {
+    for (int64_t i = 0; i < longest_; ++i) {
+      if (i < length) own.push_back(static_cast<int64_t>(sources.size()));
+      sources.push_back(first + std::min(i, length - 1));
+    }
     first += length;
   }
-  return own.index_select(0, at::tensor(rows, at::kLong).to(x.device())).view(shape);
+  sources_ = at::tensor(sources, at::kLong).to(device);
+  own_ = at::tensor(own, at::kLong).to(device);
+}
+
+Tensor PaddedTexts::pad(const Tensor& x) const {
+  const Tensor rows = x.narrow(0, start_, tokens_);
+  return (sources_.defined() ? rows.index_select(0, sources_) : rows)
+      .reshape({texts_, longest_, x.size(1), x.size(2)});
 }
 
 Tensor PaddedTexts::unpad(const Tensor& x) const {
-  if (x.size(0) == tokens_) return x;
-  std::vector<int64_t> rows;
-  for (size_t text = 0; text < lengths_.size(); ++text) {
-    for (int64_t i = 0; i < lengths_[text]; ++i)
-      rows.push_back(static_cast<int64_t>(text) * longest_ + i);
-  }
-  return x.index_select(0, at::tensor(rows, at::kLong).to(x.device()));
+  return own_.defined() ? x.index_select(0, own_) : x;
 }
 
-std::vector<PaddedTexts> padded_texts(const std::vector<int64_t>& lengths) {
+std::vector<PaddedTexts> padded_texts(const std::vector<int64_t>& lengths, at::Device device) {
   constexpr int64_t kRows = 2048;
   std::vector<PaddedTexts> result;
   int64_t start = 0;
@@ -51,8 +51,10 @@ std::vector<PaddedTexts> padded_texts(const std::vector<int64_t>& lengths) {
       tokens += lengths[end];
     }
     const auto begin = lengths.begin();
-    result.emplace_back(start, std::vector(begin + static_cast<std::ptrdiff_t>(first),
-                                           begin + static_cast<std::ptrdiff_t>(end)));
+    result.emplace_back(start,
+                        std::vector(begin + static_cast<std::ptrdiff_t>(first),
+                                    begin + static_cast<std::ptrdiff_t>(end)),
+                        device);
     start += tokens;
     first = end;
   }

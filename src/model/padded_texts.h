@@ -12,7 +12,7 @@ namespace sagesan {
 class PaddedTexts {
  public:
   /// Texts of these lengths from row `start` on.
-  PaddedTexts(int64_t start, std::vector<int64_t> lengths);
+  PaddedTexts(int64_t start, const std::vector<int64_t>& lengths, at::Device device);
 
   /// `x` `[tokens of the block, heads, channels]` to `[texts, length of the longest, heads,
   /// channels]`.
@@ -21,12 +21,13 @@ class PaddedTexts {
   Tensor unpad(const Tensor& x) const;
 
  private:
-  int64_t start_, longest_, tokens_;
-  std::vector<int64_t> lengths_;
+  int64_t start_, tokens_, texts_, longest_;
+  Tensor sources_;  ///< the row that each padded row is taken from; undefined where none is padded
+  Tensor own_;      ///< the padded rows that are no padding; undefined likewise
 };
 
 /// Groups the texts of a block, in their order: at most some thousand rows each, at most half of
 /// them padding.
-std::vector<PaddedTexts> padded_texts(const std::vector<int64_t>& lengths);
+std::vector<PaddedTexts> padded_texts(const std::vector<int64_t>& lengths, at::Device device);
 
 }  // namespace sagesan

@@ -63,15 +63,16 @@ EigenPairs decompose(const Tensor& matrix) {
   return {values.clamp_min(0), vectors, residual};
 }
 
-/// Whether float32 tells the directions that hold the share `energy` of `trace` from the others.
-bool is_resolved(const Tensor& values, double energy, double trace) {
+/// Whether float32 tells the directions that hold the share `energy` from the others, of a matrix
+/// with trace 1.
+bool is_resolved(const Tensor& values, double energy) {
   const Tensor wide = values.to(at::kDouble).cpu();
   const auto* value = wide.data_ptr<double>();
   int64_t rank = 0;
   double held = 0;
-  while (rank < wide.numel() && held < energy * trace) held += value[rank++];
+  while (rank < wide.numel() && held < energy) held += value[rank++];
   return rank < wide.numel() &&
-         trace - held > kFloatFloor * value[0] * static_cast<double>(wide.numel() - rank);
+         1 - held > kFloatFloor * value[0] * static_cast<double>(wide.numel() - rank);
 }
 
 [[noreturn]] void fail(const std::string& site, const std::string& reason) {
@@ -93,7 +94,7 @@ EigenPairs eigen_of_moment(const Tensor& matrix, double energy, const std::strin
       const double trace = matrix.diagonal().sum().item<double>();
       // Scaled, so that nothing overflows or vanishes.
       EigenPairs eigen = decompose((matrix / trace).to(at::kFloat));
-      if (is_resolved(eigen.values, energy, 1)) {
+      if (is_resolved(eigen.values, energy)) {
         eigen.values = eigen.values.to(at::kDouble) * trace;
         return eigen;
       }

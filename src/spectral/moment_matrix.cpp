@@ -59,10 +59,11 @@ MomentMatrix::MomentMatrix(const SecondMoment& moment, const std::string& site)
   check_active(moment, site);
   if (moment.has_rows()) {
     rows_ = moment.rows().to(at::kDouble) / std::sqrt(moment.weight());
+    root_ = root_of_moment(moment, site);
   } else {
     matrix_ = moment.sum() / moment.weight();
+    root_ = root_of_matrix(matrix_, site);
   }
-  root_ = root_of_moment(moment, site);
 }
 
 Tensor MomentMatrix::times(const Tensor& m) const {

@@ -163,9 +163,9 @@ void check_finite(const Tensor& values, const StoredTensor& stored) {
 namespace {
 
 /// Compiled for what the processor has; the order of the sums is the same everywhere.
-template <typename Number>
-[[gnu::always_inline]] inline double sum_of_products(const Number* a, const Number* b,
-                                                     int64_t count) {
+[[gnu::target_clones("avx512f", "avx2", "default")]] double sum_of_products(const float* a,
+                                                                            const float* b,
+                                                                            int64_t count) {
   constexpr int64_t kLanes = 16;
   double sums[kLanes] = {};
   const int64_t whole = count / kLanes * kLanes;
@@ -178,19 +178,13 @@ template <typename Number>
   return std::accumulate(std::begin(sums), std::end(sums), 0.0);
 }
 
-[[gnu::target_clones("avx512f", "avx2", "default")]] double sum_of_products_f32(const float* a,
-                                                                                const float* b,
-                                                                                int64_t count) {
-  return sum_of_products(a, b, count);
-}
-
 }  // namespace
 
 double dot(const Tensor& a, const Tensor& b) {
   SAGESAN_ASSERT(a.sizes() == b.sizes());
   const bool plain = a.device().is_cpu() && a.scalar_type() == at::kFloat &&
                      b.scalar_type() == at::kFloat && a.is_contiguous() && b.is_contiguous();
-  if (plain) return sum_of_products_f32(a.data_ptr<float>(), b.data_ptr<float>(), a.numel());
+  if (plain) return sum_of_products(a.data_ptr<float>(), b.data_ptr<float>(), a.numel());
   return a.to(at::kDouble).reshape({-1}).dot(b.to(at::kDouble).reshape({-1})).item<double>();
 }
 

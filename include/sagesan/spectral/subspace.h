@@ -16,7 +16,7 @@ struct Subspace {
   /// an octave apart, and of l_k: to show.
   std::map<int64_t, double> eigenvalue_shares;
   double mean_energy = 0;    ///< of the reference, so that l_i = h_i * mean_energy
-  double residual = 0;       ///< relative error of the decomposition, measured with random probes
+  double residual = 0;       ///< relative error of the decomposition, as it was checked
   Tensor directions;         ///< U_k, float32 `[channels, k]`
   Tensor relative_energies;  ///< h_i = l_i * d / trace(S), float64 `[k]` on the CPU
   Tensor root;               ///< R with S = R R^T, float32 `[channels, tokens or channels]`
