@@ -115,13 +115,14 @@ class ObservationRun::Moments {
 
 ObservationRun::ObservationRun(const ModelConfiguration& model, const Checkpoint& checkpoint,
                                at::Device device, const TokenBatch& batch,
-                               const ObservationPlan& plan)
+                               const ObservationPlan& plan, std::filesystem::path spill)
     : model_(model),
       batch_(batch),
       plan_(plan),
       layers_(plan.layers_to_run(model)),
       end_(layers_ + (plan.needs_final_norm(model) ? 1 : 0)),
       decoder_(model, checkpoint, device),
+      spill_(std::move(spill)),
       moments_(std::make_unique<Moments>(model, checkpoint, device, batch, plan)) {}
 
 ObservationRun::~ObservationRun() = default;
@@ -138,13 +139,16 @@ void ObservationRun::run_stage(const MomentSink& sink) {
       sink(embedding, row_counts(batch_.ids, model_.vocabulary), 0);
     if (plan_.sites.contains(positions))
       sink(positions, row_counts(batch_.positions(), model_.positions), 0);
-    if (!done()) hidden_ = decoder_.embed(batch_);
+    if (!done()) {
+      hidden_ = spill_.empty() ? HiddenStates(decoder_.embed(batch_))
+                               : decoder_.embed_to_file(batch_, spill_);
+    }
   } else if (stage < layers_) {
     decoder_.run_layer(stage, hidden_, batch_, plan_.sites, !done(), observer);
     moments_->finish(stage, sink);
   } else {
     decoder_.run_final_norm(hidden_, batch_, plan_.sites, observer);
-    hidden_ = Tensor();
+    hidden_ = HiddenStates();
     moments_->finish(stage, sink);
   }
 }

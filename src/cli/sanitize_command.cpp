@@ -17,7 +17,7 @@ struct SanitizeWords {
   std::string out;
   std::string method = "sage", strength, target_bias, carrier_gain, energy = "0.95";
   std::string share = "0.1", other = "shrink", report, html;
-  std::string out_format = "full", dtype = "keep", rounding = "nearest", shard_size;
+  std::string out_format = "full", dtype = "keep", rounding = "nearest", shard_size, max_memory;
   std::string keep_forgetting = "0.95";
   bool automatic = false, dry_run = false, overwrite = false;
 };
@@ -48,7 +48,8 @@ void add_exclusions(CLI::App& command, Common& common) {
   exclude(common, command, "--out-format", "adapter", {"--rounding"},
           "an adapter's weights are not rounded");
   exclude(common, command, "--auto", "",
-          {"--method", "--strength", "--target-bias", "--carrier-gain", "--share", "--moments"});
+          {"--method", "--strength", "--target-bias", "--carrier-gain", "--share", "--moments",
+           "--max-memory"});
   exclude(common, command, "--moments", "",
           {"--retain", "--retain-fields", "--retain-template", "--chat-template", "--max-length",
            "--long-texts", "--max-tokens", "--token-cap"});
@@ -121,6 +122,7 @@ SanitizeOptions parse(const CLI::App& command, const SanitizeWords& words) {
                                      [](std::string_view name) { return name; }) == "feedback";
   if (given("--shard-size"))
     options.output.shard_bytes = parse_size("--shard-size", words.shard_size);
+  if (given("--max-memory")) options.max_memory = parse_size("--max-memory", words.max_memory);
   if (given("--report")) options.report = parse_path("--report", words.report);
   if (given("--html")) options.html = parse_path("--html", words.html);
   options.overwrite = words.overwrite;
@@ -142,6 +144,8 @@ void print_plan(const SanitizeResult& result, const SanitizeOptions& options) {
         "would run {} layers of the {} model over {} retain tokens and observe {} sites\n",
         report.layers_run, report.options.activations, report.tokens, report.sites.size());
   }
+  std::cout << fmt::format("would need about {} MiB of memory{}\n", result.memory_bytes >> 20,
+                           result.spills ? ", with the hidden states in a file" : "");
   std::cout << fmt::format("would write {:.1f} MiB of weights; nothing was written\n",
                            static_cast<double>(result.output_bytes) / (1 << 20));
 }
@@ -286,6 +290,12 @@ std::function<SanitizeOptions()> add_sanitize_options(CLI::App& options, Common&
   command
       ->add_option("--shard-size", words->shard_size,
                    "most bytes of one weights file (5GB, 500MiB, ...) instead of the input's files")
+      ->type_name("SIZE");
+  command
+      ->add_option(
+          "--max-memory", words->max_memory,
+          "most memory that the run may take (8GiB, ...): hidden states go to a file beside "
+          "the output for it, and what needs more is refused")
       ->type_name("SIZE");
   command->add_option("--report", words->report, "a second copy of sagesan_report.json")
       ->type_name("FILE");

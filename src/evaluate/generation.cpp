@@ -99,7 +99,7 @@ class Group {
   /// Final hidden states of each open text's last token, `[texts, hidden]`.
   Tensor last_states(const std::function<void(int64_t layer)>& progress) {
     const TokenBatch batch = next_tokens();
-    Tensor hidden = decoder_.embed(batch, &cache_);
+    HiddenStates hidden = decoder_.embed(batch, &cache_);
     for (int64_t layer = 0; layer < model_.layer_count(); ++layer) {
       progress(layer);
       decoder_.run_layer(layer, hidden, batch, {}, true, nullptr, &cache_);
@@ -108,10 +108,10 @@ class Group {
     std::vector<int64_t> ends(batch.lengths.size());
     std::partial_sum(batch.lengths.begin(), batch.lengths.end(), ends.begin());
     const Tensor rows = at::tensor(ends, at::kLong).to(device_) - 1;
-    Tensor states = hidden.index_select(0, rows);
+    HiddenStates states = hidden.tensor().index_select(0, rows);
     const TokenBatch last{.ids = ends, .lengths = std::vector<int64_t>(ends.size(), 1)};
     decoder_.run_final_norm(states, last, {}, nullptr);
-    return states;
+    return states.tensor();
   }
 
   /// Ids int64 `[texts]`; of several likeliest the first.

@@ -93,7 +93,8 @@ std::vector<TextScore> ScoringRun::finish(const Progress& progress) {
   }
   std::vector<TextScore> scores(batch_.lengths.size());
   if (positions.empty()) return scores;
-  const Tensor states = hidden_.index_select(0, at::tensor(positions, at::kLong).to(device_));
+  const Tensor states =
+      hidden_.tensor().index_select(0, at::tensor(positions, at::kLong).to(device_));
   const Tensor expected = at::tensor(targets, at::kLong).to(device_);
   const TargetScores found = score_targets(decoder_, model_, states, expected, progress);
   if (!all_finite(found.log_likelihood)) {

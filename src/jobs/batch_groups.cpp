@@ -10,8 +10,9 @@
 namespace sagesan {
 
 bool can_share_moments(const SanitizeOptions& options) {
-  // A search halves the retain texts.
-  return options.moments.empty() && !options.unlearned_activations && !options.automatic;
+  // A search halves the retain texts, and collecting for others keeps to no limit.
+  return options.moments.empty() && !options.unlearned_activations && !options.automatic &&
+         options.max_memory == 0;
 }
 
 std::string text_key(const SanitizeOptions& options) {

@@ -5,12 +5,12 @@
 namespace sagesan {
 
 MomentStages::MomentStages(const SanitizeInputs& inputs, const SanitizeOptions& options,
-                           const std::set<Site>& sites)
+                           const std::set<Site>& sites, const std::filesystem::path& spill)
     : inputs_(inputs), plan_{.sites = sites, .token_cap = options.token_cap} {
   next_ = plan_.sites.begin();
   if (inputs.moments) return;
   run_.emplace(inputs.observed_model(options), inputs.observed_checkpoint(options), inputs.device,
-               inputs.retain.batch, plan_);
+               inputs.retain.batch, plan_, spill);
 }
 
 double MomentStages::expert_trace(const Site& site) {

@@ -13,9 +13,9 @@ namespace sagesan {
 /// model, or from the moments file that was collected for it.
 class MomentStages {
  public:
-  /// All of them must outlive this.
+  /// The first three must outlive this; `spill` as in `ObservationRun`.
   MomentStages(const SanitizeInputs& inputs, const SanitizeOptions& options,
-               const std::set<Site>& sites);
+               const std::set<Site>& sites, const std::filesystem::path& spill = {});
 
   /// The layer of the next stage: -1 for embeddings, the number of layers for what comes last.
   int64_t stage() const { return run_ ? run_->stage() : next_->layer; }

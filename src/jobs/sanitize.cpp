@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "check_plan.h"
+#include "memory_need.h"
 #include "report_options.h"
 #include "sagesan/activations/runner.h"
 #include "sagesan/checkpoint/companion_files.h"
@@ -171,7 +172,10 @@ SanitizeResult sanitize_with(const SanitizeOptions& options,
   check_plan(options, inputs, updates, plan);
   const OutputLayout layout =
       layout_output(inputs.base, inputs.unlearned.checkpoint, updates, options.output);
-  SanitizeResult result{start_report(options, inputs, updates, plan), layout.bytes()};
+  const MemoryNeed memory = memory_need(options, inputs, plan);
+  SanitizeResult result{start_report(options, inputs, updates, plan), layout.bytes(), memory.bytes,
+                        must_spill(options, memory)};
+  if (result.spills) result.memory_bytes -= memory.hidden;
   give_template_notice(options.rendering, inputs.chat, notice);
   give_pair_notices(inputs, updates, notice);
   give_plan_notices(inputs, plan, notice);
@@ -186,7 +190,8 @@ SanitizeResult sanitize_with(const SanitizeOptions& options,
   std::optional<AdapterOutput> adapter;
   if (options.output.format == OutputFormat::kAdapter)
     adapter.emplace(*inputs.unlearned.merged, inputs.unlearned.adapters->front(), updates);
-  SanitizeRun run(options, inputs, updates, plan, writer, adapter ? &*adapter : nullptr, progress);
+  SanitizeRun run(options, inputs, updates, plan, writer, adapter ? &*adapter : nullptr,
+                  result.spills ? output.path() : std::filesystem::path(), progress);
   run.run();
   writer.finish();
   if (adapter) {

@@ -79,13 +79,15 @@ void copy_values(const StoredTensor& tensor, CheckpointWriter& writer) {
 
 SanitizeRun::SanitizeRun(const SanitizeOptions& options, const SanitizeInputs& inputs,
                          const UpdateVector& updates, const Plan& plan, CheckpointWriter& writer,
-                         AdapterOutput* adapter, const Progress& progress)
+                         AdapterOutput* adapter, std::filesystem::path spill,
+                         const Progress& progress)
     : options_(options),
       inputs_(inputs),
       updates_(updates),
       plan_(plan),
       writer_(writer),
       adapter_(adapter),
+      spill_(std::move(spill)),
       progress_(progress) {
   for (const PlannedTensor& tensor : plan.tensors) {
     if (tensor.treatment != Treatment::kSolve || tensor.parameter->kind == ParameterKind::kBias)
@@ -313,7 +315,7 @@ void SanitizeRun::solve_with(const Site& site, const SiteMoment& moment, double 
 void SanitizeRun::run() {
   copy_unchanged();
   solve_without_moments();
-  MomentStages stages(inputs_, options_, plan_.sites);
+  MomentStages stages(inputs_, options_, plan_.sites, spill_);
   while (!stages.done()) {
     show_progress();
     stages.run_stage([this](const Site& site, const SiteMoment& moment, double reference_trace) {

@@ -20,10 +20,11 @@ namespace sagesan {
 /// The long part of one run: takes moments as they come and solves what depends on them.
 class SanitizeRun {
  public:
-  /// All of them must outlive the run; `adapter` takes what `writer` does not, or is null.
+  /// All of them must outlive the run; `adapter` takes what `writer` does not, or is null. Hidden
+  /// states are kept in a file in `spill` where it is not empty.
   SanitizeRun(const SanitizeOptions& options, const SanitizeInputs& inputs,
               const UpdateVector& updates, const Plan& plan, CheckpointWriter& writer,
-              AdapterOutput* adapter, const Progress& progress);
+              AdapterOutput* adapter, std::filesystem::path spill, const Progress& progress);
 
   /// Writes every tensor and fills `tensors` and `sites`.
   void run();
@@ -60,6 +61,7 @@ class SanitizeRun {
   const Plan& plan_;
   CheckpointWriter& writer_;
   AdapterOutput* adapter_;  ///< or null
+  std::filesystem::path spill_;
   const Progress& progress_;
   /// Those to be solved by the site whose moment they wait for; biases need none.
   std::map<Site, std::vector<const PlannedTensor*>> readers_;

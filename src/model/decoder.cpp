@@ -28,6 +28,12 @@ std::vector<int64_t> TokenBatch::positions() const {
   return result;
 }
 
+int64_t most_block_tokens(const TokenBatch& batch) {
+  int64_t most = 0;
+  for (const Block& block : make_blocks(batch)) most = std::max(most, block.count);
+  return most;
+}
+
 Decoder::Decoder(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device)
     : model_(model), checkpoint_(checkpoint), device_(device) {
   for (const RopeConfiguration& rope : model.ropes) ropes_.emplace_back(rope, device);
@@ -74,7 +80,18 @@ Tensor Decoder::embed(const TokenBatch& batch, const KeyValueCache* cache) const
   return hidden.add_(rows(model_.names().position_embedding + ".weight", positions));
 }
 
-void Decoder::run_layer(int64_t layer, Tensor& hidden, const TokenBatch& batch,
+HiddenStates Decoder::embed_to_file(const TokenBatch& batch,
+                                    const std::filesystem::path& directory) const {
+  HiddenStates hidden(batch.tokens(), model_.hidden_size, device_, directory);
+  for (const Block& block : make_blocks(batch)) {
+    const auto first = batch.ids.begin() + block.start;
+    hidden.store(block.start,
+                 embed({.ids = {first, first + block.count}, .lengths = block.lengths}));
+  }
+  return hidden;
+}
+
+void Decoder::run_layer(int64_t layer, HiddenStates& hidden, const TokenBatch& batch,
                         const std::set<Site>& wanted, bool finish, const Observer& observer,
                         KeyValueCache* cache) {
   const WeightReader reader(model_, checkpoint_, device_, kept_.get());
@@ -85,7 +102,7 @@ void Decoder::run_layer(int64_t layer, Tensor& hidden, const TokenBatch& batch,
   const std::vector<Block> blocks = make_blocks(batch);
   std::vector<Tensor> inputs;  // of the experts
   for (const Block& block : blocks) {
-    Tensor x = hidden.narrow(0, block.start, block.count);
+    const Tensor x = hidden.load(block.start, block.count);
     const auto [sum, attention_input] = attention.run(x, block, rope, watch, cache);
     if (!sum.defined()) continue;
     if (!model_.parallel_residual) x.add_(sum);
@@ -97,21 +114,22 @@ void Decoder::run_layer(int64_t layer, Tensor& hidden, const TokenBatch& batch,
     } else {
       mlp.add(x, input, block, watch);
     }
+    hidden.store(block.start, x);
   }
   if (!inputs.empty()) mlp.add_experts(hidden, at::cat(inputs, 0), blocks, watch);
 }
 
-void Decoder::run_final_norm(Tensor& hidden, const TokenBatch& batch, const std::set<Site>& wanted,
-                             const Observer& observer) const {
+void Decoder::run_final_norm(HiddenStates& hidden, const TokenBatch& batch,
+                             const std::set<Site>& wanted, const Observer& observer) const {
   const WeightReader reader(model_, checkpoint_, device_, kept_.get());
   const Norm norm = reader.norm(model_.names().final_norm, 0);
   const SiteWatch watch(model_.layer_count(), wanted, true, observer);
   for (const Block& block : make_blocks(batch)) {
-    Tensor x = hidden.narrow(0, block.start, block.count);
-    const Tensor normalized = norm.normalize(x);
+    const Tensor normalized = norm.normalize(hidden.load(block.start, block.count));
     watch(SiteKind::kFinalNorm, normalized, block.lengths);
-    x.copy_(norm.scale(normalized));
+    const Tensor x = norm.scale(normalized);
     watch(SiteKind::kHeadInput, x, block.lengths);
+    hidden.store(block.start, x);
   }
 }
 

@@ -49,12 +49,12 @@ GatedMlp MlpHalf::expert(int64_t index) const {
           .down = reader_.linear(names.expert_down, layer_, false, index)};
 }
 
-void MlpHalf::add_experts(Tensor& hidden, const Tensor& inputs, const std::vector<Block>& blocks,
-                          const SiteWatch& watch) const {
+void MlpHalf::add_experts(HiddenStates& hidden, const Tensor& inputs,
+                          const std::vector<Block>& blocks, const SiteWatch& watch) const {
   SAGESAN_ASSERT(!output_norm_.defined());
   const TensorNames& names = model_.names();
   const Tensor weights = route(inputs, reader_.linear(names.router, layer_, false), model_.experts);
-  Tensor sums = at::zeros_like(hidden);
+  Tensor sums = at::zeros({inputs.size(0), model_.hidden_size}, inputs.options());
   for (const bool trace_only : {true, false}) {
     for (int64_t index = 0; index < model_.experts.count; ++index) {
       const Site input{layer_, SiteKind::kExpertInput, index};
@@ -80,7 +80,7 @@ void MlpHalf::add_experts(Tensor& hidden, const Tensor& inputs, const std::vecto
                         .down = reader_.linear(names.shared_down, layer_, false)};
   const Linear gate = reader_.linear(names.shared_router, layer_, false);
   for (const Block& block : blocks) {
-    Tensor x = hidden.narrow(0, block.start, block.count);
+    const Tensor x = hidden.load(block.start, block.count);
     Tensor sum = sums.narrow(0, block.start, block.count);
     if (shared.down.defined()) {
       const Tensor input = inputs.narrow(0, block.start, block.count);
@@ -89,6 +89,7 @@ void MlpHalf::add_experts(Tensor& hidden, const Tensor& inputs, const std::vecto
       sum = sum + shared.down(inner) * gate(input).sigmoid();
     }
     x.add_(sum);
+    hidden.store(block.start, x);
   }
 }
 

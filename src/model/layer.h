@@ -89,7 +89,7 @@ class MlpHalf {
   void add(const Tensor& x, const Tensor& input, const Block& block, const SiteWatch& watch) const;
   bool has_experts() const { return model_.layer(layer_).experts; }
   /// The same for all blocks at once, an expert after another. `inputs` as `hidden`.
-  void add_experts(Tensor& hidden, const Tensor& inputs, const std::vector<Block>& blocks,
+  void add_experts(HiddenStates& hidden, const Tensor& inputs, const std::vector<Block>& blocks,
                    const SiteWatch& watch) const;
 
  private:

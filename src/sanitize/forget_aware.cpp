@@ -31,7 +31,8 @@ ForgetAnchor::ForgetAnchor(const SecondMoment& retain, double retain_reference,
   const StageClock clock("decompose");
   check_active(retain, site);
   root_ = root_of_moment(retain, site);
-  retain_ = retain.sum() * scale_of(retain, retain_reference);
+  retain_ = retain.sum();
+  retain_scale_ = scale_of(retain, retain_reference);
   if (forget == nullptr || !(forget->trace() > 0)) return;
   anchor_ = forget->sum() * scale_of(*forget, forget_reference);
   anchor_.diagonal().add_(floor);
@@ -39,22 +40,24 @@ ForgetAnchor::ForgetAnchor(const SecondMoment& retain, double retain_reference,
 
 Tensor ForgetAnchor::solve(double strength) const {
   // Its transpose solves A' X = s S with A' = A + s S, as all three are symmetric.
-  const Tensor penalty = retain_ * strength;
-  Tensor matrix = anchor_.defined() ? anchor_ + penalty : penalty.clone();
-  if (!anchor_.defined()) matrix.diagonal().add_(floor_);
-  const Tensor factor = std::get<0>(at::linalg_cholesky_ex(matrix));
+  Tensor penalty = retain_ * (retain_scale_ * strength);
+  const Tensor z = probe_vectors(penalty);
+  const Tensor wanted = at::mm(penalty, z);
+  Tensor matrix;
   Tensor solution;
   if (anchor_.defined()) {
-    solution = at::cholesky_solve(penalty, factor);
+    matrix = anchor_ + penalty;
+    solution = at::cholesky_solve(penalty, std::get<0>(at::linalg_cholesky_ex(matrix)));
   } else {
     // s S (g I + s S)^-1 = I - g (g I + s S)^-1, in half the time.
-    solution = at::cholesky_inverse(factor).mul_(-floor_);
+    matrix = std::move(penalty);
+    matrix.diagonal().add_(floor_);
+    solution = at::cholesky_inverse(std::get<0>(at::linalg_cholesky_ex(matrix))).mul_(-floor_);
     solution.diagonal().add_(1);
   }
-  const Tensor z = probe_vectors(matrix);
   const Tensor image = at::mm(solution, z);
   const double scale = std::sqrt(squared_norm(matrix) * squared_norm(image));
-  const double residual = std::sqrt(squared_norm(at::mm(matrix, image) - at::mm(penalty, z)));
+  const double residual = std::sqrt(squared_norm(at::mm(matrix, image) - wanted));
   if (!(residual <= 1e-9 * scale + 1e-300)) {
     throw Error(ExitCode::kInternal,
                 fmt::format("{}: the solution of the ridge system failed: residual {:.1e}", site_,

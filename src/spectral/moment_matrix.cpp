@@ -15,12 +15,13 @@ namespace {
 /// What is added to every direction, of the mean eigenvalue, for a root of what is nearly singular.
 constexpr double kRootFloor = 1e-8;
 
-Tensor root_of_matrix(const Tensor& matrix, const std::string& site) {
-  Tensor shifted = matrix.clone();
-  shifted.diagonal().add_(kRootFloor * matrix.diagonal().mean().item<double>());
-  const Tensor root = std::get<0>(at::linalg_cholesky_ex(shifted));
+}  // namespace
+
+Tensor root_of_matrix(Tensor& matrix, const std::string& site) {
   const Tensor z = probe_vectors(matrix);
   const Tensor image = at::mm(matrix, z);
+  matrix.diagonal().add_(kRootFloor * matrix.diagonal().mean().item<double>());
+  const Tensor root = std::get<0>(at::linalg_cholesky_ex(matrix));
   const double error =
       std::sqrt(squared_norm(at::mm(root, at::mm(root.t(), z)) - image) / squared_norm(image));
   if (!(error <= 1e-6)) {
@@ -31,8 +32,6 @@ Tensor root_of_matrix(const Tensor& matrix, const std::string& site) {
   return root.to(at::kFloat);
 }
 
-}  // namespace
-
 void check_active(const SecondMoment& moment, const std::string& site) {
   if (moment.trace() > 0) return;
   throw Error(ExitCode::kBadInput,
@@ -41,7 +40,8 @@ void check_active(const SecondMoment& moment, const std::string& site) {
 
 Tensor root_of_moment(const SecondMoment& moment, const std::string& site) {
   if (moment.has_rows()) return moment.rows().t() / std::sqrt(moment.weight());
-  return root_of_matrix(moment.sum() / moment.weight(), site);
+  Tensor matrix = moment.sum() / moment.weight();
+  return root_of_matrix(matrix, site);
 }
 
 double response_to(const Tensor& root, const Tensor& m) {
@@ -62,7 +62,8 @@ MomentMatrix::MomentMatrix(const SecondMoment& moment, const std::string& site)
     root_ = root_of_moment(moment, site);
   } else {
     matrix_ = moment.sum() / moment.weight();
-    root_ = root_of_matrix(matrix_, site);
+    Tensor copy = matrix_.clone();
+    root_ = root_of_matrix(copy, site);
   }
 }
 

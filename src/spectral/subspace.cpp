@@ -40,7 +40,7 @@ Spectrum::Spectrum(const SecondMoment& moment, double energy, const std::string&
   if (moment.has_rows()) rows_ = moment.rows().to(at::kDouble) / std::sqrt(weight);
   // Of rows in float64 whatever the share: what they give by way of the Gram matrix loses as many
   // digits again.
-  const Tensor matrix = rows_.defined() ? at::mm(rows_, rows_.t()) : moment.sum() / weight;
+  Tensor matrix = rows_.defined() ? at::mm(rows_, rows_.t()) : moment.sum() / weight;
   EigenPairs eigen = eigen_of_moment(matrix, rows_.defined() ? 1 : energy, site);
   values_ = eigen.values.cpu().contiguous();
   vectors_ = std::move(eigen.vectors);
@@ -48,9 +48,12 @@ Spectrum::Spectrum(const SecondMoment& moment, double energy, const std::string&
   trace_ = matrix.diagonal().sum().item<double>();
   mean_energy_ =
       (reference_trace > 0 ? reference_trace / weight : trace_) / static_cast<double>(channels_);
-  if (rows_.defined() || values_.numel() < channels_) {
+  if (rows_.defined()) {
     root_ = root_of_moment(moment, site);
+  } else if (values_.numel() < channels_) {
+    root_ = root_of_matrix(matrix, site);
   } else {
+    matrix = Tensor();  // as large as what comes now
     root_ = (vectors_ * at::sqrt(eigen.values).to(vectors_.scalar_type())).to(at::kFloat);
   }
 }

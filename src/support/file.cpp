@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "file_bytes.h"
 #include "sagesan/support/atomic_file.h"
 #include "sagesan/support/error.h"
 
@@ -46,46 +47,59 @@ InputFile::InputFile(std::filesystem::path path) : path_(std::move(path)) {
   size_ = static_cast<uint64_t>(status.st_size);
 }
 
-void InputFile::read(uint64_t offset, std::span<std::byte> buffer) const {
+void reserve_space(int fd, uint64_t size, const std::filesystem::path& path) {
+  if (size == 0) return;
+  const int reserved = ::posix_fallocate(fd, 0, static_cast<off_t>(size));
+  if (reserved == 0 || reserved == EINVAL || reserved == EOPNOTSUPP) return;
+  errno = reserved;
+  throw_errno(path.string(), fmt::format("cannot reserve {} bytes", size));
+}
+
+size_t read_fully(int fd, uint64_t offset, std::span<std::byte> buffer,
+                  const std::filesystem::path& path) {
   size_t done = 0;
   while (done < buffer.size()) {
-    const ssize_t count = ::pread(fd_.get(), buffer.data() + done, buffer.size() - done,
-                                  static_cast<off_t>(offset + done));
+    const ssize_t count =
+        ::pread(fd, buffer.data() + done, buffer.size() - done, static_cast<off_t>(offset + done));
     if (count < 0) {
       if (errno == EINTR) continue;
-      throw_errno(path_.string(), "cannot read");
+      throw_errno(path.string(), "cannot read");
     }
-    if (count == 0) {
-      throw InputError(path_.string(), fmt::format("truncated: ends at byte {}, {} more expected",
-                                                   offset + done, buffer.size() - done));
+    if (count == 0) break;
+    done += static_cast<size_t>(count);
+  }
+  return done;
+}
+
+void write_fully(int fd, uint64_t offset, std::span<const std::byte> bytes,
+                 const std::filesystem::path& path) {
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t count =
+        ::pwrite(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(offset + done));
+    if (count < 0) {
+      if (errno == EINTR) continue;
+      throw_errno(path.string(), "cannot write");
     }
     done += static_cast<size_t>(count);
   }
+}
+
+void InputFile::read(uint64_t offset, std::span<std::byte> buffer) const {
+  const size_t done = read_fully(fd_.get(), offset, buffer, path_);
+  if (done == buffer.size()) return;
+  throw InputError(path_.string(), fmt::format("truncated: ends at byte {}, {} more expected",
+                                               offset + done, buffer.size() - done));
 }
 
 OutputFile::OutputFile(std::filesystem::path path, uint64_t size) : path_(std::move(path)) {
   fd_ = FileDescriptor(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   if (fd_.get() < 0) throw_errno(path_.string(), "cannot create");
-  if (size == 0) return;
-  // Reserve the space at once: a full disk shows here and not after hours.
-  const int reserved = ::posix_fallocate(fd_.get(), 0, static_cast<off_t>(size));
-  if (reserved != 0 && reserved != EINVAL && reserved != EOPNOTSUPP) {
-    errno = reserved;
-    throw_errno(path_.string(), fmt::format("cannot reserve {} bytes", size));
-  }
+  reserve_space(fd_.get(), size, path_);
 }
 
 void OutputFile::write(uint64_t offset, std::span<const std::byte> bytes) {
-  size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t count = ::pwrite(fd_.get(), bytes.data() + done, bytes.size() - done,
-                                   static_cast<off_t>(offset + done));
-    if (count < 0) {
-      if (errno == EINTR) continue;
-      throw_errno(path_.string(), "cannot write");
-    }
-    done += static_cast<size_t>(count);
-  }
+  write_fully(fd_.get(), offset, bytes, path_);
 }
 
 void OutputFile::copy_from(const InputFile& source, uint64_t source_offset, uint64_t offset,

@@ -1,8 +1,10 @@
 #include "sagesan/support/memory.h"
 
 #include <malloc.h>
+#include <unistd.h>
 
 #include <cstddef>
+#include <fstream>
 
 namespace sagesan {
 namespace {
@@ -20,6 +22,14 @@ void keep_free_memory() {
 
 void release_free_memory() {
   if (::mallinfo2().fordblks > kMostFree) ::malloc_trim(0);
+}
+
+uint64_t resident_memory() {
+  // Pages: the whole size, and what of it is resident.
+  uint64_t size = 0;
+  uint64_t resident = 0;
+  std::ifstream("/proc/self/statm") >> size >> resident;
+  return resident * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace sagesan

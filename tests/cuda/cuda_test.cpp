@@ -77,11 +77,11 @@ TEST_F(Cuda, ForwardAgrees) {
   const ModelConfiguration model = read_configuration(root_ / "base");
   const auto logits = [&](at::Device device) {
     Decoder decoder(model, checkpoint, device);
-    Tensor hidden = decoder.embed(batch_);
+    HiddenStates hidden = decoder.embed(batch_);
     for (int64_t layer = 0; layer < model.layer_count(); ++layer)
       decoder.run_layer(layer, hidden, batch_, {}, true, nullptr);
     decoder.run_final_norm(hidden, batch_, {}, nullptr);
-    return decoder.head_rows(0, model.vocabulary).logits(hidden).cpu();
+    return decoder.head_rows(0, model.vocabulary).logits(hidden.tensor()).cpu();
   };
   const Tensor expected = logits(at::kCPU);
   const Tensor found = logits(cuda_);

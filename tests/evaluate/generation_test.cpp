@@ -32,11 +32,11 @@ class Generation : public ::testing::Test {
       for (int64_t i = 0; i < tokens; ++i) {
         TokenBatch batch;
         batch.add(text);
-        Tensor hidden = decoder.embed(batch);
+        HiddenStates hidden = decoder.embed(batch);
         for (int64_t layer = 0; layer < model_.layer_count(); ++layer)
           decoder.run_layer(layer, hidden, batch, {}, true, {});
         decoder.run_final_norm(hidden, batch, {}, {});
-        Tensor logits = decoder.head_rows(0, model_.vocabulary).logits(hidden)[-1];
+        Tensor logits = decoder.head_rows(0, model_.vocabulary).logits(hidden.tensor())[-1];
         auto* logit = logits.data_ptr<float>();
         for (const int64_t id : std::set<int64_t>(text.begin(), text.end())) {
           const auto factor = static_cast<float>(logit[id] < 0 ? penalty : 1 / penalty);

@@ -89,11 +89,11 @@ class GoldenFamily : public ::testing::TestWithParam<Case> {
 
   Tensor logits() {
     Decoder decoder(model_, *checkpoint_, at::kCPU);
-    Tensor hidden = decoder.embed(batch_);
+    HiddenStates hidden = decoder.embed(batch_);
     for (int64_t layer = 0; layer < model_.layer_count(); ++layer)
       decoder.run_layer(layer, hidden, batch_, {}, true, {});
     decoder.run_final_norm(hidden, batch_, {}, {});
-    return decoder.head_rows(0, model_.vocabulary).logits(hidden);
+    return decoder.head_rows(0, model_.vocabulary).logits(hidden.tensor());
   }
 
   testing::TemporaryDirectory directory_;
@@ -120,7 +120,7 @@ TEST_P(GoldenFamily, ContinuesTextsFromItsCache) {
   const auto texts = GetParam().data.at("texts").get<std::vector<std::vector<int64_t>>>();
   Decoder decoder(model_, *checkpoint_, at::kCPU);
   const auto last_logits = [&](const TokenBatch& batch, KeyValueCache* cache) {
-    Tensor hidden = decoder.embed(batch, cache);
+    HiddenStates hidden = decoder.embed(batch, cache);
     for (int64_t layer = 0; layer < model_.layer_count(); ++layer)
       decoder.run_layer(layer, hidden, batch, {}, true, {}, cache);
     decoder.run_final_norm(hidden, batch, {}, {});
@@ -128,7 +128,7 @@ TEST_P(GoldenFamily, ContinuesTextsFromItsCache) {
     for (const int64_t length : batch.lengths)
       rows.push_back((rows.empty() ? -1 : rows.back()) + length);
     return decoder.head_rows(0, model_.vocabulary)
-        .logits(hidden.index_select(0, at::tensor(rows, at::kLong)));
+        .logits(hidden.tensor().index_select(0, at::tensor(rows, at::kLong)));
   };
   std::vector<int64_t> capacities;
   for (const auto& text : texts) capacities.push_back(static_cast<int64_t>(text.size()));

@@ -36,12 +36,12 @@ void run(const std::filesystem::path& directory, const std::filesystem::path& da
   Decoder decoder(model, checkpoint, at::kCPU);
   std::set<Site> sites;
   for (const auto& [site, channels] : model_sites(model)) sites.insert(site);
-  Tensor hidden = decoder.embed(texts.batch);
+  HiddenStates hidden = decoder.embed(texts.batch);
   for (int64_t layer = 0; layer < model.layer_count(); ++layer) {
     decoder.run_layer(layer, hidden, texts.batch, sites, true, observer);
   }
   decoder.run_final_norm(hidden, texts.batch, sites, observer);
-  tensors["logits"] = decoder.head_rows(0, model.vocabulary).logits(hidden);
+  tensors["logits"] = decoder.head_rows(0, model.vocabulary).logits(hidden.tensor());
 
   std::vector<TensorBytes> bytes;
   for (auto& [name, tensor] : tensors) {

@@ -105,12 +105,12 @@ TEST_F(PairMaker, DecoderAgreesWithTheTrainersLlama) {
   const TokenData texts =
       read_token_data({made_->heldout}, {find_tokenizer(directory), {}}, {}, model);
   Decoder decoder(model, checkpoint, at::kCPU);
-  Tensor states = decoder.embed(texts.batch);
+  HiddenStates states = decoder.embed(texts.batch);
   for (int64_t layer = 0; layer < model.layer_count(); ++layer) {
     decoder.run_layer(layer, states, texts.batch, {}, true, nullptr);
   }
   decoder.run_final_norm(states, texts.batch, {}, nullptr);
-  const Tensor expected = decoder.head_rows(0, model.vocabulary).logits(states);
+  const Tensor expected = decoder.head_rows(0, model.vocabulary).logits(states.tensor());
 
   LlamaShape shape;
   shape.vocabulary = model.vocabulary;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <set>
@@ -29,9 +30,11 @@ struct ObservationPlan {
 /// A run of a model over texts that goes on a stage at a time, so that others can go along with it.
 class ObservationRun {
  public:
-  /// All of them must outlive this.
+  /// All of them must outlive this. Hidden states are kept in a file in `spill` where it is not
+  /// empty.
   ObservationRun(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device,
-                 const TokenBatch& batch, const ObservationPlan& plan);
+                 const TokenBatch& batch, const ObservationPlan& plan,
+                 std::filesystem::path spill = {});
   ~ObservationRun();
 
   /// The next one: -1 the embeddings, then each layer, then what comes after the last one.
@@ -49,7 +52,8 @@ class ObservationRun {
   const ObservationPlan& plan_;
   int64_t stage_ = -1, layers_, end_;
   Decoder decoder_;
-  Tensor hidden_;
+  std::filesystem::path spill_;
+  HiddenStates hidden_;
   std::unique_ptr<Moments> moments_;
 };
 

@@ -31,7 +31,7 @@ class ScoringRun {
   const std::vector<int64_t>& first_scored_;
   at::Device device_;
   Decoder decoder_;
-  Tensor hidden_;
+  HiddenStates hidden_;
 };
 
 /// The scores of one model: all of a `ScoringRun`, one pass over the checkpoint.

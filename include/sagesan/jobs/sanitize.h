@@ -44,6 +44,7 @@ struct SanitizeOptions {
   bool rounding_feedback = false;      ///< of linear modules; else to the nearest
   OutputOptions output;
   std::string device = "auto";
+  uint64_t max_memory = 0;       ///< most resident bytes; 0: no limit
   std::filesystem::path report;  ///< a second copy of the report; empty: none
   std::filesystem::path html;    ///< a page of it; empty: none
   bool overwrite = false;
@@ -53,6 +54,8 @@ struct SanitizeOptions {
 struct SanitizeResult {
   SanitizeReport report;
   uint64_t output_bytes = 0;  ///< of the weights
+  uint64_t memory_bytes = 0;  ///< that the run takes at its worst, by a model of it
+  bool spills = false;        ///< whether hidden states go to a file for --max-memory
 };
 
 /// The main job: checks everything, compares the pair, runs the base model layer by layer over the

@@ -7,6 +7,7 @@
 
 #include "sagesan/checkpoint/checkpoint.h"
 #include "sagesan/model/configuration.h"
+#include "sagesan/model/hidden_states.h"
 #include "sagesan/model/key_value_cache.h"
 #include "sagesan/model/parameters.h"
 #include "sagesan/model/rope.h"
@@ -28,6 +29,9 @@ struct TokenBatch {
   std::vector<int64_t> positions() const;
 };
 
+/// The most tokens that go through a layer at a time.
+int64_t most_block_tokens(const TokenBatch& batch);
+
 /// The inputs that a site sees, a block of whole texts at a time, in order.
 struct Observation {
   Site site;
@@ -44,8 +48,7 @@ using Observer = std::function<void(const Observation&)>;
 struct KeptWeights;
 
 /// A decoder that holds one layer at a time, unless it is told to keep what it reads. Everything is
-/// computed in float32 from the checkpoint's weights; the hidden states of all tokens stay in
-/// memory, `[tokens, hidden]`.
+/// computed in float32 from the checkpoint's weights.
 ///
 /// Where a `KeyValueCache` is given, the texts of the batch go on with the texts chosen there, and
 /// the layers add their keys and values to it: the same results as of a pass over the whole texts,
@@ -68,15 +71,17 @@ class Decoder {
   /// Hidden states before layer 0, `[tokens, hidden]`. Ids must lie in the vocabulary, and no text
   /// may be longer than a learned position embedding.
   Tensor embed(const TokenBatch& batch, const KeyValueCache* cache = nullptr) const;
+  /// The same in a scratch file in `directory`, a block of texts in memory at a time.
+  HiddenStates embed_to_file(const TokenBatch& batch, const std::filesystem::path& directory) const;
 
   /// Runs layer `layer` on `hidden` in place. Only sites in `wanted` are observed; after the last
   /// wanted one the rest is computed only if `finish`, otherwise `hidden` is left half-way.
-  void run_layer(int64_t layer, Tensor& hidden, const TokenBatch& batch,
+  void run_layer(int64_t layer, HiddenStates& hidden, const TokenBatch& batch,
                  const std::set<Site>& wanted, bool finish, const Observer& observer,
                  KeyValueCache* cache = nullptr);
 
   /// Final norm of `hidden`, in place; observes the final norm's and the head's inputs if wanted.
-  void run_final_norm(Tensor& hidden, const TokenBatch& batch, const std::set<Site>& wanted,
+  void run_final_norm(HiddenStates& hidden, const TokenBatch& batch, const std::set<Site>& wanted,
                       const Observer& observer) const;
 
   /// Some rows of the head.

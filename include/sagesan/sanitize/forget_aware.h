@@ -37,10 +37,11 @@ class ForgetAnchor {
   Tensor solve(double strength) const;
 
   std::string site_;
-  double floor_;   ///< g
-  Tensor root_;    ///< of S, unscaled, float32
-  Tensor retain_;  ///< S scaled, float64 `[channels, channels]`
-  Tensor anchor_;  ///< A, the same; undefined where it is g I
+  double floor_;         ///< g
+  Tensor root_;          ///< of S, unscaled, float32
+  Tensor retain_;        ///< S as a raw sum, float64 `[channels, channels]`
+  double retain_scale_;  ///< by which it is to be multiplied
+  Tensor anchor_;        ///< A, float64; undefined where it is g I
   mutable std::map<double, Tensor> removals_;
 };
 

@@ -14,6 +14,9 @@ void check_active(const SecondMoment& moment, const std::string& site);
 /// channels]`, lower triangular. Throws `Error` that names `site` where there is none.
 Tensor root_of_moment(const SecondMoment& moment, const std::string& site);
 
+/// The same of S itself, float64 `[channels, channels]`, whose place is used: it is changed.
+Tensor root_of_matrix(Tensor& matrix, const std::string& site);
+
 /// trace(M S M^T) for `m` float32 `[out, channels]`, from the root of S: a sum of squares, so
 /// nothing cancels.
 double response_to(const Tensor& root, const Tensor& m);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 namespace sagesan {
 
 /// From here on memory that was freed is used again instead of going back to the operating system
@@ -9,5 +11,8 @@ void keep_free_memory();
 /// Gives memory that was freed back, where it is much. Small lasting allocations between a layer's
 /// large ones would otherwise keep the heap growing by tens of MiB a layer.
 void release_free_memory();
+
+/// Bytes of this process that are in memory now; 0 where the system does not say.
+uint64_t resident_memory();
 
 }  // namespace sagesan

@@ -1,0 +1,173 @@
+#include "memory_need.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <vector>
+
+#include "sagesan/activations/runner.h"
+#include "sagesan/support/error.h"
+#include "sagesan/support/memory.h"
+
+namespace sagesan {
+namespace {
+
+constexpr double kFloat = 4;
+constexpr double kDouble = 8;
+/// What is freed and kept for the next step, and the buffers of the linear algebra.
+constexpr double kSlack = 160 << 20;
+/// What lies between blocks of memory and is of no use: measured.
+constexpr double kLoss = 1.07;
+/// Numbers of a block of rows while it is solved: the tensors of `apply_rule`.
+constexpr double kSolveBlocks = 16.0 * (1 << 20) * kFloat;
+
+/// What is held while the inputs of one site are solved for, without its moment: counted in copies
+/// of a matrix as large as the moment.
+double solving(const SanitizeOptions& options, double channels, double rows, bool is_head) {
+  const double square = channels * channels;
+  if (options.method == Method::kForgetAware) return 44 * square;
+  // Rows and directions in float64, both in float32, and a decomposition of the Gram matrix.
+  if (rows > 0) return (8 + 4 + 16 + 4) * rows * channels + 32 * rows * rows;
+  if (options.method == Method::kRollback) return 28 * square;
+  const bool every = options.energy == 1 || uses_every_direction(options.method);
+  // A root, and then a system of which matrix, factor and solution are there at once.
+  if (every && !is_head && !options.target_bias) return 28 * square;
+  // `eigh` takes three copies beside the matrix; float32 beside the float64 one.
+  return every || channels < 256 ? 32 * square : 24 * square;
+}
+
+/// A step at which much is held.
+struct Step {
+  double bytes;
+  std::string place;
+};
+
+class Model {
+ public:
+  Model(const SanitizeOptions& options, const SanitizeInputs& inputs, const Plan& plan)
+      : options_(options),
+        inputs_(inputs),
+        model_(inputs.observed_model(options)),
+        plan_(plan),
+        channels_(parameter_sites(inputs.map.parameters)) {
+    if (inputs.moments) return;
+    for (const auto& [name, parameter] : model_parameters(model_)) {
+      // One expert at a time.
+      if (parameter.site.is_expert() && parameter.site.expert > 0) continue;
+      double values = kFloat;
+      for (const int64_t size : parameter.shape) values *= static_cast<double>(size);
+      if (parameter.experts > 0) values /= static_cast<double>(parameter.experts);
+      weights_[parameter.site.layer] += values;
+    }
+  }
+
+  Step largest() const {
+    std::vector<Step> steps = {{0, ""}};
+    if (!inputs_.moments) {
+      const int64_t layers = ObservationPlan{.sites = plan_.sites}.layers_to_run(model_);
+      for (int64_t layer = 0; layer < layers; ++layer)
+        steps.push_back({forward(layer), fmt::format("layer {}", layer)});
+    }
+    for (const Site& site : plan_.sites) {
+      if (!site.is_diagonal()) steps.push_back({solved(site), site.name()});
+    }
+    return *std::max_element(steps.begin(), steps.end(),
+                             [](const Step& a, const Step& b) { return a.bytes < b.bytes; });
+  }
+
+ private:
+  double channels(const Site& site) const { return static_cast<double>(channels_.at(site)); }
+
+  /// Rows that stand for the second moment of `site`; 0: it is a sum.
+  double rows(const Site& site) const {
+    int64_t tokens = inputs_.retain.batch.tokens();
+    if (inputs_.moments) tokens = inputs_.moments->sites().at(site.name()).tokens.value_or(0);
+    const int64_t width = channels_.at(site);
+    if (tokens >= width && site.is_expert()) tokens = width - 1;  // it sees some of them
+    return tokens < width ? static_cast<double>(tokens) : 0;
+  }
+
+  double moment(const Site& site) const {
+    const double width = channels(site);
+    const double retained = rows(site) > 0 ? rows(site) * width * kFloat : width * width * kDouble;
+    if (options_.method != Method::kForgetAware) return retained;
+    const auto forgotten = static_cast<double>(inputs_.forget.batch.tokens());
+    return retained + (forgotten < width ? forgotten * width * kFloat : width * width * kDouble);
+  }
+
+  /// The layer's weights, its moments, and what a block of texts needs inside it: most where the
+  /// MLP's hidden inputs are widened for their moment, or made from two others as large.
+  double forward(int64_t layer) const {
+    double wide = 0;
+    double moments = 0;
+    for (const auto& [site, width] : channels_) {
+      if (site.layer == layer && !site.is_diagonal())
+        wide = std::max(wide, static_cast<double>(width));
+    }
+    for (const Site& site : plan_.sites) {
+      if (site.layer != layer || site.is_diagonal()) continue;
+      if (!site.is_expert() || site.expert == 0) moments += moment(site);
+    }
+    const auto hidden = static_cast<double>(model_.hidden_size);
+    const TokenBatch& batch = inputs_.retain.batch;
+    const auto block = static_cast<double>(most_block_tokens(batch));
+    const double experts =
+        model_.experts.count > 0 ? 3 * static_cast<double>(batch.tokens()) * hidden * kFloat : 0;
+    return weights_.at(layer) + moments + experts + 3 * block * (wide + hidden) * kFloat;
+  }
+
+  /// With the moments of the same layer that wait for their turn.
+  double solved(const Site& site) const {
+    double waiting = 0;
+    for (const Site& other : plan_.sites) {
+      if (other.layer == site.layer && other >= site && !other.is_diagonal() && !other.is_expert())
+        waiting += moment(other);
+    }
+    const bool head = site.kind == SiteKind::kHeadInput;
+    return waiting + kSolveBlocks + solving(options_, channels(site), rows(site), head);
+  }
+
+  const SanitizeOptions& options_;
+  const SanitizeInputs& inputs_;
+  const ModelConfiguration& model_;
+  const Plan& plan_;
+  std::map<Site, int64_t> channels_;
+  std::map<int64_t, double> weights_;
+};
+
+double mebibytes(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+}  // namespace
+
+MemoryNeed memory_need(const SanitizeOptions& options, const SanitizeInputs& inputs,
+                       const Plan& plan) {
+  const Step worst = Model(options, inputs, plan).largest();
+  const ModelConfiguration& model = inputs.observed_model(options);
+  MemoryNeed need{.place = worst.place};
+  // All experts' tokens are looked at together.
+  const double hidden =
+      inputs.moments == nullptr
+          ? kLoss * static_cast<double>(inputs.retain.batch.tokens() * model.hidden_size) * kFloat
+          : 0;
+  const double of_forget =
+      static_cast<double>(inputs.forget.batch.tokens() * model.hidden_size) * kFloat;
+  need.bytes = static_cast<uint64_t>(
+      kLoss * (static_cast<double>(resident_memory()) + worst.bytes + kSlack + of_forget) + hidden);
+  if (model.experts.count == 0) need.hidden = static_cast<uint64_t>(hidden);
+  return need;
+}
+
+bool must_spill(const SanitizeOptions& options, const MemoryNeed& need) {
+  if (options.max_memory == 0 || need.bytes <= options.max_memory) return false;
+  if (need.bytes - need.hidden <= options.max_memory) return true;
+  throw InputError(
+      options.base.string(),
+      fmt::format("the run needs about {:.0f} MiB of memory at {}{}, --max-memory allows {:.0f}: "
+                  "fewer retain tokens (--max-tokens) or fewer tensors (--include) need less",
+                  mebibytes(need.bytes - need.hidden), need.place,
+                  need.hidden > 0 ? " even with its hidden states on the disk" : "",
+                  mebibytes(options.max_memory)));
+}
+
+}  // namespace sagesan

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+
+namespace sagesan {
+
+// What the kinds of files have in common; all throw `IoError` that names `path`.
+
+/// Reserves `size` bytes at once, where the file system can: a full disk shows here and not after
+/// hours.
+void reserve_space(int fd, uint64_t size, const std::filesystem::path& path);
+/// Reads on until `buffer` is full or the file ends; returns how many bytes came.
+size_t read_fully(int fd, uint64_t offset, std::span<std::byte> buffer,
+                  const std::filesystem::path& path);
+void write_fully(int fd, uint64_t offset, std::span<const std::byte> bytes,
+                 const std::filesystem::path& path);
+
+}  // namespace sagesan
