@@ -159,8 +159,11 @@ MemoryNeed memory_need(const SanitizeOptions& options, const SanitizeInputs& inp
 }
 
 bool must_spill(const SanitizeOptions& options, const MemoryNeed& need) {
-  if (options.max_memory == 0 || need.bytes <= options.max_memory) return false;
-  if (need.bytes - need.hidden <= options.max_memory) return true;
+  const uint64_t limit = options.max_memory > 0 ? options.max_memory : physical_memory();
+  if (limit == 0 || need.bytes <= limit) return false;
+  const bool enough = need.bytes - need.hidden <= limit;
+  // Nobody asked for a limit: what can be done is done.
+  if (enough || options.max_memory == 0) return need.hidden > 0;
   throw InputError(
       options.base.string(),
       fmt::format("the run needs about {:.0f} MiB of memory at {}{}, --max-memory allows {:.0f}: "

@@ -21,8 +21,9 @@ struct MemoryNeed {
 MemoryNeed memory_need(const SanitizeOptions& options, const SanitizeInputs& inputs,
                        const Plan& plan);
 
-/// Whether the hidden states must go to a file for the run to keep within --max-memory. Throws
-/// `InputError` where that would not do.
+/// Whether the hidden states must go to a file for the run to keep within --max-memory, or within
+/// the machine's memory where there is no such limit. Throws `InputError` where --max-memory is not
+/// kept even so.
 bool must_spill(const SanitizeOptions& options, const MemoryNeed& need);
 
 }  // namespace sagesan

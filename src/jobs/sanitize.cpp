@@ -15,6 +15,7 @@
 #include "sagesan/report/model_card.h"
 #include "sagesan/report/report_page.h"
 #include "sagesan/support/error.h"
+#include "sagesan/support/memory.h"
 #include "sagesan/support/output_directory.h"
 #include "sanitize_inputs.h"
 #include "sanitize_run.h"
@@ -127,6 +128,16 @@ void give_plan_notices(const SanitizeInputs& inputs, const Plan& plan, const Not
   }
 }
 
+void give_memory_notice(const SanitizeOptions& options, const SanitizeResult& result,
+                        const Notice& notice) {
+  const uint64_t there = physical_memory();
+  if (options.max_memory > 0 || there == 0 || result.memory_bytes <= there) return;
+  notice(
+      fmt::format("the run needs about {} MiB of memory, and the machine has {}: fewer retain "
+                  "tokens (--max-tokens) need less",
+                  result.memory_bytes >> 20, there >> 20));
+}
+
 /// What would be done, without figures.
 void add_plan(const Plan& plan, SanitizeReport& report) {
   for (const Site& site : plan.sites) report.sites[site.name()] = {};
@@ -179,6 +190,7 @@ SanitizeResult sanitize_with(const SanitizeOptions& options,
   give_template_notice(options.rendering, inputs.chat, notice);
   give_pair_notices(inputs, updates, notice);
   give_plan_notices(inputs, plan, notice);
+  give_memory_notice(options, result, notice);
   result.report.search = search;
   if (options.dry_run) {
     add_plan(plan, result.report);

@@ -24,6 +24,12 @@ void release_free_memory() {
   if (::mallinfo2().fordblks > kMostFree) ::malloc_trim(0);
 }
 
+uint64_t physical_memory() {
+  const long pages = ::sysconf(_SC_PHYS_PAGES);
+  return pages < 0 ? 0
+                   : static_cast<uint64_t>(pages) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
 uint64_t resident_memory() {
   // Pages: the whole size, and what of it is resident.
   uint64_t size = 0;

@@ -64,14 +64,14 @@ def write_retain(base, path, count, length):
     path.write_text("".join(json.dumps({"input_ids": piece}) + "\n" for piece in pieces))
 
 
-def run(command, threads):
-    """Seconds and MiB of a program; its output is thrown away."""
+def run(command, threads, check=True):
+    """Seconds and MiB of a program; its output is thrown away. It must succeed unless `check` is false."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                env=os.environ | {"OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"})
     said = process.stderr.read()
     _, status, used = os.wait4(process.pid, 0)
-    if status:
+    if status and check:
         sys.exit(f"{shlex.join(map(str, command))} failed:\n{said}")
     return time.perf_counter() - began, used.ru_maxrss / 1024
 

@@ -12,6 +12,9 @@ void keep_free_memory();
 /// large ones would otherwise keep the heap growing by tens of MiB a layer.
 void release_free_memory();
 
+/// Bytes of memory that the machine has; 0 where the system does not say.
+uint64_t physical_memory();
+
 /// Bytes of this process that are in memory now; 0 where the system does not say.
 uint64_t resident_memory();
 
