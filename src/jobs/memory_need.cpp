@@ -50,7 +50,8 @@ class Model {
         inputs_(inputs),
         model_(inputs.observed_model(options)),
         plan_(plan),
-        channels_(parameter_sites(inputs.map.parameters)) {
+        channels_(parameter_sites(inputs.map.parameters)),
+        block_(static_cast<double>(most_block_tokens(inputs.retain.batch))) {
     if (inputs.moments) return;
     for (const auto& [name, parameter] : model_parameters(model_)) {
       // One expert at a time.
@@ -110,19 +111,17 @@ class Model {
       if (!site.is_expert() || site.expert == 0) moments += moment(site);
     }
     const auto hidden = static_cast<double>(model_.hidden_size);
-    const TokenBatch& batch = inputs_.retain.batch;
-    const auto block = static_cast<double>(most_block_tokens(batch));
-    const double experts =
-        model_.experts.count > 0 ? 3 * static_cast<double>(batch.tokens()) * hidden * kFloat : 0;
-    return weights_.at(layer) + moments + experts + 3 * block * (wide + hidden) * kFloat;
+    const auto tokens = static_cast<double>(inputs_.retain.batch.tokens());
+    const double experts = model_.experts.count > 0 ? 3 * tokens * hidden * kFloat : 0;
+    return weights_.at(layer) + moments + experts + 3 * block_ * (wide + hidden) * kFloat;
   }
 
   /// With the moments of the same layer that wait for their turn.
   double solved(const Site& site) const {
     double waiting = 0;
-    for (const Site& other : plan_.sites) {
-      if (other.layer == site.layer && other >= site && !other.is_diagonal() && !other.is_expert())
-        waiting += moment(other);
+    for (auto other = plan_.sites.find(site);
+         other != plan_.sites.end() && other->layer == site.layer; ++other) {
+      if (!other->is_diagonal() && !other->is_expert()) waiting += moment(*other);
     }
     const bool head = site.kind == SiteKind::kHeadInput;
     return waiting + kSolveBlocks + solving(options_, channels(site), rows(site), head);
@@ -133,10 +132,9 @@ class Model {
   const ModelConfiguration& model_;
   const Plan& plan_;
   std::map<Site, int64_t> channels_;
-  std::map<int64_t, double> weights_;
+  double block_;                       ///< most tokens of a block of texts
+  std::map<int64_t, double> weights_;  ///< of each layer, bytes
 };
-
-double mebibytes(uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
 
 }  // namespace
 
@@ -166,11 +164,11 @@ bool must_spill(const SanitizeOptions& options, const MemoryNeed& need) {
   if (enough || options.max_memory == 0) return need.hidden > 0;
   throw InputError(
       options.base.string(),
-      fmt::format("the run needs about {:.0f} MiB of memory at {}{}, --max-memory allows {:.0f}: "
+      fmt::format("the run needs about {} MiB of memory at {}{}, --max-memory allows {}: "
                   "fewer retain tokens (--max-tokens) or fewer tensors (--include) need less",
-                  mebibytes(need.bytes - need.hidden), need.place,
+                  (need.bytes - need.hidden) >> 20, need.place,
                   need.hidden > 0 ? " even with its hidden states on the disk" : "",
-                  mebibytes(options.max_memory)));
+                  options.max_memory >> 20));
 }
 
 }  // namespace sagesan

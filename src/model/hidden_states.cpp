@@ -37,7 +37,7 @@ void HiddenStates::store(int64_t start, const Tensor& rows) {
 }
 
 const Tensor& HiddenStates::tensor() const {
-  SAGESAN_ASSERT(in_memory());
+  SAGESAN_ASSERT(!file_);
   return states_;
 }
 

@@ -10,7 +10,7 @@ import argparse
 import json
 import re
 import shlex
-import sys
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -88,12 +88,12 @@ def main():
             command = [args.sagesan, "sanitize", "--base", path / "base", "--unlearned", path / "unlearned", "--retain",
                        path / "retain.jsonl", "--threads", str(args.threads), "--out", path / "out", "--overwrite",
                        *shlex.split(args.option)]
-            found = re.search(r"about ([\d.]+) MiB of memory", whole_runs.output([*command, "--dry-run"]))
+            plan = subprocess.run([*command, "--dry-run"], check=True, capture_output=True, text=True).stdout
+            predicted = int(re.search(r"about (\d+) MiB of memory", plan)[1])
             seconds, measured = whole_runs.run([*command, "--quiet"], args.threads)
-            predicted = float(found[1]) if found else float("nan")
-            print(f"| {name} | {SHAPES[name][-2] * SHAPES[name][-1]} | {predicted:.0f} MiB | {measured:.0f} MiB | "
+            print(f"| {name} | {SHAPES[name][-2] * SHAPES[name][-1]} | {predicted} MiB | {measured:.0f} MiB | "
                   f"{predicted / measured:.2f} | {seconds:.0f} |", flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -76,10 +76,6 @@ def run(command, threads, check=True):
     return time.perf_counter() - began, used.ru_maxrss / 1024
 
 
-def output(command):
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
 def difference(base, one, other):
     """Of the updates that two outputs leave, by norm."""
     from safetensors import safe_open

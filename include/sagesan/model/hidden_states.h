@@ -15,8 +15,7 @@ class HiddenStates {
  public:
   HiddenStates() = default;
   /// In memory.
-  HiddenStates(Tensor states)
-      : states_(std::move(states)) {}  // NOLINT(google-explicit-constructor)
+  HiddenStates(Tensor states) : states_(std::move(states)) {}
   /// In a file in `directory`, undefined until they are stored; blocks are loaded to `device`.
   /// Throws `IoError`.
   HiddenStates(int64_t tokens, int64_t channels, at::Device device,
@@ -27,7 +26,6 @@ class HiddenStates {
   Tensor load(int64_t start, int64_t count) const;
   void store(int64_t start, const Tensor& rows);
 
-  bool in_memory() const { return !file_; }
   /// All of them; only where they are in memory.
   const Tensor& tensor() const;
 

@@ -16,7 +16,7 @@ class ScratchFile {
   /// In `directory`, with `size` bytes reserved: a full disk shows here. Throws `IoError`.
   ScratchFile(std::filesystem::path directory, uint64_t size);
 
-  /// Both throw `IoError`, also where `read` asks for what was never written.
+  /// Both throw `IoError`.
   void read(uint64_t offset, std::span<std::byte> buffer) const;
   void write(uint64_t offset, std::span<const std::byte> bytes);
 
