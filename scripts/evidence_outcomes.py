@@ -26,35 +26,35 @@ def figures(forget, kept):
     return Figures(*rounded)
 
 
-def point_of_sweep(scores):
-    """A model in a sweep: its forget losses are those that knobs are chosen on, then those that are reported."""
+def point_of_sweep(scores, reported):
+    """A model in a sweep: its last `reported` forget losses are reported, and knobs are chosen on the others."""
     forget, kept = scores["forget"]["loss_by_index"], scores["retain"]["loss_by_index"]
-    half = (len(forget) + 1) // 2
-    return Point(figures(forget[:half], kept[0::2]), figures(forget[half:], kept[1::2]))
+    return Point(figures(forget[:-reported], kept[0::2]), figures(forget[-reported:], kept[1::2]))
 
 
 def point_of_steps(losses):
     """A model on the way of an unlearning or of a training afterwards."""
-    return Point(figures(losses["forget"][0::2], losses["heldout"][0::2]),
-                 figures(losses.get("paraphrase", losses["forget"])[1::2], losses["heldout"][1::2]))
+    forget, other, kept = losses["forget"], losses.get("paraphrase", []), losses["heldout"]
+    return Point(figures(forget[0::2] + other[0::2], kept[0::2]), figures((other or forget)[1::2], kept[1::2]))
 
 
 def point(lists):
     return Point(*(Figures(*values) for values in lists))
 
 
-def candidate(found):
+def candidate(found, reported):
     """Of a sweep: its name, its series, what grows along that, and its point."""
     method, energy = found["method"], found["energy"]
     dose = found["share"] if method == "rollback" else found["strength"]
     if method == "nullspace":  # stronger with more energy
         dose, energy = energy, None
     series = Series(method, energy, found["carrier_gain"], found["other"])
-    return [found["name"], series, float(f"{dose:.6g}"), point_of_sweep(found)]
+    return [found["name"], series, float(f"{dose:.6g}"), point_of_sweep(found, reported)]
 
 
 def read_method(pair, method):
     found = {"candidates": {}}
+    reported = (pair / "forget.jsonl").read_text().count("\n") // 2
     for path in sorted((pair / "evidence").glob(f"*/{method}.json")):
         result = json.loads(path.read_text())
         if path.parent.name == "afterwards":
@@ -65,8 +65,8 @@ def read_method(pair, method):
             found["prose"] = {name: math.exp(model["retain"]["mean_negative_log_likelihood"])
                               for name, model in models.items()}
             continue
-        found |= {name: point_of_sweep(result[name]) for name in ("base", "unlearned")}
-        found["candidates"][path.parent.name] = [candidate(c) for c in result["candidates"]]
+        found |= {name: point_of_sweep(result[name], reported) for name in ("base", "unlearned")}
+        found["candidates"][path.parent.name] = [candidate(c, reported) for c in result["candidates"]]
     for name in ("stopped", "finetuned"):
         file = pair / f"{method}_{'steps' if name == 'stopped' else name}.json"
         if file.exists():

@@ -10,10 +10,11 @@ them are seeds of one study. PAIRS/evidence/GRID/METHOD.json is written for each
 for one that is there already: a run that was cut off goes on where it was. scripts/evidence_tables.py makes the tables.
 
 The moments come from retain.jsonl. Every other record of forget.jsonl and heldout.jsonl, from the first, is what knobs
-are chosen on (and what anchors forget-aware solving). What is reported comes from the rest: forgetting from the
-paraphrases of the other forget records (from these themselves where there are none), retention from the other held-out
-ones. All of them are judged in one sweep, text by text. In the grid `prose` retention is that of English which has
-nothing to do with any of these records: Python's own help.
+are chosen on (forget records also anchor forget-aware solving, and are chosen on in both wordings where there are
+paraphrases). What is reported comes from the rest: forgetting from the paraphrases of the other forget records (from
+these themselves where there are none), retention from the other held-out ones. All of them are judged in one sweep,
+text by text. In the grid `prose` retention is that of English which has nothing to do with any of these records:
+Python's own help.
 
 Needs no package; on one core about 5 seconds a candidate for SmolLM2-135M, less than a tenth for the pair maker's.
 Several runs with --threads 1 beside one another take less time than one after the other.
@@ -56,13 +57,14 @@ def prose(path):
 
 
 def try_all(sagesan, pair, unlearned, grid, threads, work):
-    """What `sagesan sweep` says. Of the forget losses the first half belongs to the knobs, the second to the report."""
-    forget, reported = records(pair / "forget.jsonl"), pair / "paraphrase.jsonl"
-    other = records(reported) if reported.exists() else forget
+    """What `sagesan sweep` says. Its last forget losses, half as many as there are records, belong to the report."""
+    forget, paraphrases = records(pair / "forget.jsonl"), pair / "paraphrase.jsonl"
+    other = records(paraphrases) if paraphrases.exists() else []
     kept = prose(work / "prose.jsonl") if grid == "prose" else pair / "heldout.jsonl"
     command = [sagesan, "sweep", "--quiet", "--base", pair / "base", "--unlearned", unlearned,
                "--retain", pair / "retain.jsonl", "--forget", write(work / "anchor.jsonl", forget[0::2]),
-               "--forget-eval", write(work / "forget.jsonl", forget[0::2] + other[1::2]),
+               "--forget-eval", write(
+                   work / "forget.jsonl", forget[0::2] + (other[0::2] + other[1::2] or forget[1::2])),
                "--retain-eval", kept, "--json", "-", *GRIDS[grid]]
     if threads:
         command += ["--threads", str(threads)]
