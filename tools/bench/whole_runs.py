@@ -37,7 +37,7 @@ def apart(function, *arguments):
         return pool.apply(function, arguments)
 
 
-def make_unlearned(base, path, changed):
+def make_unlearned(base, path, changed, size=0.01):
     """The base with a random update of every tensor, or of one: a hundredth of its size, as unlearning leaves it."""
     import torch
     from safetensors.torch import load_file, save_file
@@ -50,7 +50,7 @@ def make_unlearned(base, path, changed):
         if changed == "all" or name == ONE:
             values = tensor.float()
             noise = torch.randn(values.shape, generator=generator) * values.std()
-            tensors[name] = (values + 0.01 * noise).to(tensor.dtype)
+            tensors[name] = (values + size * noise).to(tensor.dtype)
     shutil.copytree(base, path, ignore=shutil.ignore_patterns("model.safetensors"))
     save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
 
