@@ -5,14 +5,11 @@
 #include <algorithm>
 #include <cmath>
 
+#include "sagesan/activations/symmetric_product.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
 namespace {
-
-/// Columns of one panel of the upper triangle: nearly half of the products fall away without a
-/// separate kernel. Narrower ones leave out more, wider ones keep the matrix product at its rate.
-int64_t panel_width(int64_t channels) { return std::clamp<int64_t>(channels / 4, 192, 384); }
 
 at::TensorOptions options(at::ScalarType type, at::Device device) {
   return at::TensorOptions().dtype(type).device(device);
@@ -63,13 +60,7 @@ void SecondMoment::add(const Tensor& x, const Tensor& weights) {
   if (has_rows()) {
     sums_.rows.narrow(0, count(), x.size(0)).copy_(wide);
   } else {
-    const int64_t step = panel_width(channels());
-    for (int64_t start = 0; start < channels(); start += step) {
-      const int64_t width = std::min(step, channels() - start);
-      sums_.sum.narrow(0, 0, start + width)
-          .narrow(1, start, width)
-          .addmm_(wide.narrow(1, 0, start + width).t(), wide.narrow(1, start, width));
-    }
+    add_upper_product(sums_.sum, wide);
   }
   sums_.count += x.size(0);
 }
@@ -94,21 +85,8 @@ Tensor SecondMoment::rows() const {
 }
 
 Tensor SecondMoment::sum() const {
-  if (has_rows()) {
-    const Tensor wide = rows().to(at::kDouble);
-    return at::mm(wide.t(), wide);
-  }
-  // The lower triangle, of which nothing but the panels' own parts was summed, is filled in.
-  const int64_t step = panel_width(channels());
-  for (int64_t start = 0; start < channels(); start += step) {
-    const int64_t width = std::min(step, channels() - start);
-    const int64_t rest = channels() - start - width;
-    const Tensor square = sums_.sum.narrow(0, start, width).narrow(1, start, width);
-    square.copy_(square.triu() + square.triu(1).t());
-    sums_.sum.narrow(0, start + width, rest)
-        .narrow(1, start, width)
-        .copy_(sums_.sum.narrow(0, start, width).narrow(1, start + width, rest).t());
-  }
+  if (has_rows()) return symmetric_product(rows().to(at::kDouble));
+  mirror_upper(sums_.sum);
   return sums_.sum;
 }
 

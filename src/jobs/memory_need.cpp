@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "sagesan/activations/runner.h"
+#include "sagesan/sanitize/rules.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/memory.h"
 
@@ -19,8 +20,8 @@ constexpr double kDouble = 8;
 constexpr double kSlack = 160 << 20;
 /// What lies between blocks of memory and is of no use: measured.
 constexpr double kLoss = 1.07;
-/// Numbers of a block of rows while it is solved: the tensors of `apply_rule`.
-constexpr double kSolveBlocks = 16.0 * (1 << 20) * kFloat;
+/// Tensors of a block of rows while it is solved, in `apply_rule`.
+constexpr double kSolveBlocks = 16;
 
 /// What is held while the inputs of one site are solved for, without its moment: counted in copies
 /// of a matrix as large as the moment.
@@ -124,7 +125,10 @@ class Model {
       if (!other->is_diagonal() && !other->is_expert()) waiting += moment(*other);
     }
     const bool head = site.kind == SiteKind::kHeadInput;
-    return waiting + kSolveBlocks + solving(options_, channels(site), rows(site), head);
+    const double block = std::max(static_cast<double>(kRuleBlockElements),
+                                  static_cast<double>(kLeastRuleRows) * channels(site));
+    return waiting + kSolveBlocks * block * kFloat +
+           solving(options_, channels(site), rows(site), head);
   }
 
   const SanitizeOptions& options_;

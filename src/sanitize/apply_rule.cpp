@@ -8,8 +8,11 @@
 namespace sagesan {
 namespace {
 
-/// Numbers of one block of rows: a handful of such blocks is all that solving a tensor needs.
-constexpr int64_t kRuleBlockElements = int64_t{1} << 20;
+/// Rows of one block: a handful of such blocks is all that solving a tensor needs. Fewer than the
+/// least would take as long for a product to arrange the root as to multiply by it.
+int64_t block_rows(int64_t columns) {
+  return std::max(kLeastRuleRows, kRuleBlockElements / std::max<int64_t>(columns, 1));
+}
 
 /// A block at a time.
 void for_each_block(const Update& update, const MatrixView& view, at::Device device,
@@ -17,8 +20,7 @@ void for_each_block(const Update& update, const MatrixView& view, at::Device dev
   if (update.unlearned.info->bytes == 0) return;
   const bool whole = is_whole(update, view);
   const int64_t rows = view.rows >= 0 ? view.rows : whole ? 1 : row_count(update.unlearned);
-  const int64_t step =
-      whole ? 1 : std::max<int64_t>(1, kRuleBlockElements / update.unlearned.info->shape.back());
+  const int64_t step = whole ? 1 : block_rows(update.unlearned.info->shape.back());
   for (int64_t start = 0; start < rows; start += step)
     action(read_update_block(update, view, device, start, std::min(step, rows - start)));
 }
@@ -29,10 +31,31 @@ struct Removal {
   Tensor back;     ///< bool; undefined where nothing goes back
 };
 
-Removal removal(const UpdateBlock& block, const Rule& rule, const Filter& filter) {
-  Tensor removed = rule.removed(block.d, block.start, filter.strength);
-  if (filter.gain != 1) removed = removed * filter.gain + block.d * (1 - filter.gain);
+Removal with_gain(Tensor removed, const UpdateBlock& block, const Rule& rule, double gain) {
+  if (gain != 1) removed = removed * gain + block.d * (1 - gain);
   return {removed, rule.goes_back ? rule.goes_back(block.d, block.start) : Tensor()};
+}
+
+Removal removal(const UpdateBlock& block, const Rule& rule, const Filter& filter) {
+  return with_gain(rule.removed(block.d, block.start, filter.strength), block, rule, filter.gain);
+}
+
+/// What a rule takes out where D R is known, and what both updates are times R.
+struct RootRemoval {
+  Removal out;
+  Tensor before, wanted;
+};
+
+RootRemoval removal_through_root(const UpdateBlock& block, const Rule& rule, const Filter& filter) {
+  SAGESAN_ASSERT(!rule.goes_back);
+  const ThroughRoot& through = *rule.through_root;
+  Tensor before;
+  {
+    const StageClock clock("measure");
+    before = at::mm(block.d, through.root);
+  }
+  auto [removed, image] = through.solve(block.d, before, block.start, filter.strength);
+  return {with_gain(removed, block, rule, filter.gain), before, image.mul_(filter.gain)};
 }
 
 /// The sanitized update before rounding.
@@ -74,7 +97,9 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
   for_each_block(update, options.view, options.device, [&](const UpdateBlock& block) {
     const StageClock clock("solve");
     const Tensor& d = block.d;
-    const Removal out = removal(block, rule, options.filter);
+    RootRemoval through;
+    if (rule.through_root) through = removal_through_root(block, rule, options.filter);
+    const Removal out = rule.through_root ? through.out : removal(block, rule, options.filter);
     const Tensor wanted = wanted_update(block, out);
     const Tensor result = new_values(block, out, rule, dtype, update.name);
     const Tensor values = result.to(block.base.scalar_type());
@@ -88,6 +113,13 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
       const auto& measure = rule.measures[i];
       Responses& responses = figures.responses[i];
       responses.base += measure(weight, block.start);
+      if (rule.through_root && rule.through_root->measure == i) {
+        const Tensor rounding = at::mm(left - wanted, rule.through_root->root);
+        responses.before += squared_norm(through.before);
+        responses.after += squared_norm(through.wanted + rounding);
+        if (options.measure_rounding) responses.rounding += squared_norm(rounding);
+        continue;
+      }
       responses.before += measure(d, block.start);
       responses.after += measure(left, block.start);
       if (options.measure_rounding) responses.rounding += measure(left - wanted, block.start);

@@ -70,6 +70,13 @@ Rule linear_rule(const Subspace& subspace, Products* products) {
                 return removed_from_coordinates(coordinates, subspace, strength);
               },
           .measures = {[&subspace](const Tensor& m, int64_t) { return subspace.response(m); }},
+          .through_root = ThroughRoot{.measure = 0,
+                                      .root = subspace.root,
+                                      .solve =
+                                          [&subspace](const Tensor& d, const Tensor& image, int64_t,
+                                                      double strength) {
+                                            return solve_linear(d, image, subspace, strength);
+                                          }},
           .add_to_curves =
               [&subspace](const Tensor& d, int64_t, std::vector<DampingCurve>& curves) {
                 const auto [squares, outside] = split(d, subspace);
@@ -118,6 +125,12 @@ Rule tied_embedding_rule(const Tensor& row_energies, const Subspace& head) {
     return removed_from_tied_embedding(d, rows_of(row_energies, d, start), head, strength);
   };
   rule.measures.emplace_back([&head](const Tensor& m, int64_t) { return head.response(m); });
+  rule.through_root = {
+      .measure = 1,
+      .root = head.root,
+      .solve = [=, &head](const Tensor& d, const Tensor& image, int64_t start, double strength) {
+        return solve_tied_embedding(d, image, rows_of(row_energies, d, start), head, strength);
+      }};
   rule.add_to_curves = [=, &head](const Tensor& d, int64_t start,
                                   std::vector<DampingCurve>& curves) {
     add_tied_curves(d, rows_of(row_energies, d, start), head, curves);
@@ -129,6 +142,12 @@ Rule uniform_rule(Rule rule) {
   rule.removed = [](const Tensor& d, int64_t, double strength) {
     return removed_from_bias(d, strength);
   };
+  if (rule.through_root) {
+    rule.through_root->solve = [](const Tensor& d, const Tensor& image, int64_t, double strength) {
+      return SolvedThroughRoot{removed_from_bias(d, strength),
+                               image - removed_from_bias(image, strength)};
+    };
+  }
   rule.add_to_curves = [measures = rule.measures](const Tensor& d, int64_t start,
                                                   std::vector<DampingCurve>& curves) {
     for (size_t i = 0; i < measures.size(); ++i) curves[i].add(1, measures[i](d, start));

@@ -16,6 +16,41 @@ Tensor damping(const Tensor& energies, double strength) {
   return at::where(penalty > 1e300, at::ones({}, penalty.options()), penalty / (penalty + 1));
 }
 
+/// D U_k, float32 `[out, k]`.
+Tensor coordinates_of(const Tensor& d, const Tensor& image, const Subspace& subspace,
+                      const Tensor& scales) {
+  if (subspace.directions_in_root.defined()) return at::mm(d, subspace.directions);
+  return image.narrow(1, 0, subspace.rank) / scales;
+}
+
+/// What remains of an image where `taken`, `[out, k]` in the directions, is taken out of the rows.
+void take_from_image(Tensor& image, const Tensor& taken, const Subspace& subspace,
+                     const Tensor& scales) {
+  if (subspace.directions_in_root.defined()) {
+    image.addmm_(taken, subspace.directions_in_root, 1, -1);
+  } else {
+    image.narrow(1, 0, subspace.rank).sub_(taken * scales);
+  }
+}
+
+/// The roots of l_1 to l_k, float32.
+Tensor scales_of(const Subspace& subspace) {
+  return at::sqrt(subspace.relative_energies * subspace.mean_energy)
+      .to(subspace.directions.device(), at::kFloat);
+}
+
+/// Of what a tied embedding has in the head's directions and outside of them: float32, by rows.
+struct TiedDamping {
+  Tensor inside, outside;
+};
+
+TiedDamping tied_damping(const Tensor& d, const Tensor& row_energies, const Subspace& head,
+                         double strength) {
+  const Tensor rows = row_energies.unsqueeze(1);  // [rows, 1]
+  return {damping(rows + head.relative_energies.unsqueeze(0), strength).to(d.device(), at::kFloat),
+          damping(rows, strength).to(d.device(), at::kFloat)};
+}
+
 }  // namespace
 
 Tensor removed_from_linear(const Tensor& d, const Subspace& subspace, double strength) {
@@ -27,6 +62,16 @@ Tensor removed_from_coordinates(const Tensor& coordinates, const Subspace& subsp
   const Tensor factors =
       damping(subspace.relative_energies, strength).to(coordinates.device(), at::kFloat);
   return at::mm(coordinates * factors, subspace.directions.t());
+}
+
+SolvedThroughRoot solve_linear(const Tensor& d, const Tensor& image, const Subspace& subspace,
+                               double strength) {
+  const Tensor scales = scales_of(subspace);
+  const Tensor taken = coordinates_of(d, image, subspace, scales) *
+                       damping(subspace.relative_energies, strength).to(d.device(), at::kFloat);
+  Tensor left = image.clone();
+  take_from_image(left, taken, subspace, scales);
+  return {at::mm(taken, subspace.directions.t()), left};
 }
 
 Tensor removed_from_bias(const Tensor& d, double strength) {
@@ -43,13 +88,21 @@ Tensor removed_from_embedding(const Tensor& d, const Tensor& row_energies, doubl
 
 Tensor removed_from_tied_embedding(const Tensor& d, const Tensor& row_energies,
                                    const Subspace& head, double strength) {
-  const Tensor rows = row_energies.unsqueeze(1);  // [rows, 1]
-  const Tensor outside = damping(rows, strength).to(d.device(), at::kFloat);
-  const Tensor inside =
-      damping(rows + head.relative_energies.unsqueeze(0), strength).to(d.device(), at::kFloat);
+  const auto [inside, outside] = tied_damping(d, row_energies, head, strength);
   // What is removed outside the basis is removed everywhere first; inside, the rest follows.
   const Tensor coordinates = at::mm(d, head.directions) * (inside - outside);
   return d * outside + at::mm(coordinates, head.directions.t());
+}
+
+SolvedThroughRoot solve_tied_embedding(const Tensor& d, const Tensor& image,
+                                       const Tensor& row_energies, const Subspace& head,
+                                       double strength) {
+  const auto [inside, outside] = tied_damping(d, row_energies, head, strength);
+  const Tensor scales = scales_of(head);
+  const Tensor taken = coordinates_of(d, image, head, scales) * (inside - outside);
+  Tensor left = image - image * outside;
+  take_from_image(left, taken, head, scales);
+  return {d * outside + at::mm(taken, head.directions.t()), left};
 }
 
 Tensor embedding_energies(const DiagonalMoment& counts) {

@@ -1,10 +1,13 @@
 #include "sagesan/sanitize/survival.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace sagesan {
 namespace {
 
+/// Numbers of the rows that are looked at together: what is made of them stays in the cache.
+constexpr int64_t kCachedElements = int64_t{1} << 16;
 constexpr int64_t kGroup = 64;  // as bitsandbytes' 4-bit types have it
 
 /// `w` `[groups, size]` as integers of at most `most` times the scale of their group.
@@ -40,6 +43,15 @@ void SurvivalSums::Sums::add(const Tensor& change, const Tensor& update) {
 }
 
 void SurvivalSums::add(const Tensor& base, const Tensor& update, const Tensor& change) {
+  const int64_t step = std::max<int64_t>(1, kCachedElements / base.size(1));
+  for (int64_t start = 0; start < base.size(0); start += step) {
+    const int64_t count = std::min(step, base.size(0) - start);
+    add_rows(base.narrow(0, start, count), update.narrow(0, start, count),
+             change.narrow(0, start, count));
+  }
+}
+
+void SurvivalSums::add_rows(const Tensor& base, const Tensor& update, const Tensor& change) {
   const Tensor w0 = base.to(at::kFloat).contiguous();
   const Tensor d = update.to(at::kFloat).contiguous();
   const Tensor w = w0 + d;

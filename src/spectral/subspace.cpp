@@ -8,6 +8,7 @@
 #include <random>
 
 #include "moment_eigen.h"
+#include "sagesan/activations/symmetric_product.h"
 #include "sagesan/spectral/moment_matrix.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/stage_clock.h"
@@ -32,24 +33,29 @@ double Subspace::response(const Tensor& m) const { return response_to(root, m); 
 
 Spectrum::Spectrum(const SecondMoment& moment, double energy, const std::string& site,
                    double reference_trace)
-    : channels_(moment.channels()) {
+    : channels_(moment.channels()), has_rows_(moment.has_rows()) {
   SAGESAN_ASSERT(moment.count() > 0);
   const StageClock clock("decompose");
   check_active(moment, site);
   const double weight = moment.weight();
-  if (moment.has_rows()) rows_ = moment.rows().to(at::kDouble) / std::sqrt(weight);
+  Tensor rows;  // float64 [tokens, channels]
+  if (has_rows_) rows = moment.rows().to(at::kDouble) / std::sqrt(weight);
   // Of rows in float64 whatever the share: what they give by way of the Gram matrix loses as many
   // digits again.
-  Tensor matrix = rows_.defined() ? at::mm(rows_, rows_.t()) : moment.sum() / weight;
-  EigenPairs eigen = eigen_of_moment(matrix, rows_.defined() ? 1 : energy, site);
+  Tensor matrix = has_rows_ ? symmetric_product(rows.t()) : moment.sum() / weight;
+  EigenPairs eigen = eigen_of_moment(matrix, has_rows_ ? 1 : energy, site);
   values_ = eigen.values.cpu().contiguous();
   vectors_ = std::move(eigen.vectors);
   residual_ = eigen.residual;
   trace_ = matrix.diagonal().sum().item<double>();
   mean_energy_ =
       (reference_trace > 0 ? reference_trace / weight : trace_) / static_cast<double>(channels_);
-  if (rows_.defined()) {
-    root_ = root_of_moment(moment, site);
+  if (has_rows_) {
+    // What no direction is taken from is part of the root alone, which is float32.
+    const int64_t needed = leading_count(energy).first;
+    const Tensor rest = vectors_.narrow(1, needed, values_.numel() - needed).to(at::kFloat);
+    vectors_ = at::mm(rows.t(), vectors_.narrow(1, 0, needed));
+    root_ = at::cat({vectors_.to(at::kFloat), at::mm(rows.to(at::kFloat).t(), rest)}, 1);
   } else if (values_.numel() < channels_) {
     root_ = root_of_matrix(matrix, site);
   } else {
@@ -58,35 +64,46 @@ Spectrum::Spectrum(const SecondMoment& moment, double energy, const std::string&
   }
 }
 
-Subspace Spectrum::leading(double energy) const {
-  SAGESAN_ASSERT(energy > 0 && energy <= 1);
+std::pair<int64_t, double> Spectrum::leading_count(double energy) const {
   const auto* value = values_.data_ptr<double>();
-  // Below this an eigenvalue is rounding, and a direction taken from the rows would be noise.
-  const double floor =
-      value[0] * static_cast<double>(channels_) * std::numeric_limits<double>::epsilon();
+  const double floor = least_value();
   int64_t rank = 0;
   double held = 0;
   while (rank < values_.size(0) && value[rank] > floor &&
          (rank == 0 || energy >= 1 || held < energy * trace_)) {
     held += value[rank++];
   }
+  return {rank, held};
+}
+
+double Spectrum::least_value() const {
+  return values_.data_ptr<double>()[0] * static_cast<double>(channels_) *
+         std::numeric_limits<double>::epsilon();
+}
+
+Subspace Spectrum::leading(double energy) const {
+  SAGESAN_ASSERT(energy > 0 && energy <= 1);
+  const auto* value = values_.data_ptr<double>();
+  const auto [rank, held] = leading_count(energy);
   int64_t above = 1;
-  while (above < values_.size(0) && value[above] > floor) ++above;
+  while (above < values_.size(0) && value[above] > least_value()) ++above;
   std::map<int64_t, double> shares;
   for (const int64_t i : half_octaves(above)) shares[i] = value[i - 1] / trace_;
   shares[rank] = value[rank - 1] / trace_;
   const Tensor kept = values_.narrow(0, 0, rank);
   Tensor directions = vectors_.narrow(1, 0, rank);
-  if (rows_.defined())
-    directions = at::mm(rows_.t(), directions) / at::sqrt(kept).to(rows_.device());
+  if (has_rows_) directions = directions / at::sqrt(kept).to(directions.device());
+  directions = directions.to(at::kFloat).contiguous();
+  const bool has_all = has_rows_ || values_.numel() == channels_;
   return {.rank = rank,
           .energy_share = std::min(held / trace_, 1.0),
           .eigenvalue_shares = std::move(shares),
           .mean_energy = mean_energy_,
           .residual = residual_,
-          .directions = directions.to(at::kFloat).contiguous(),
+          .directions = directions,
           .relative_energies = kept / mean_energy_,
-          .root = root_};
+          .root = root_,
+          .directions_in_root = has_all ? Tensor() : at::mm(directions.t(), root_)};
 }
 
 Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site,
@@ -103,6 +120,7 @@ Subspace with_random_directions(Subspace subspace, uint64_t seed) {
   for (int64_t i = 0; i < random.numel(); ++i) value[i] = normal(generator);
   const Tensor q = std::get<0>(at::linalg_qr(random));
   subspace.directions = q.to(subspace.directions.device(), at::kFloat).contiguous();
+  subspace.directions_in_root = at::mm(subspace.directions.t(), subspace.root);
   return subspace;
 }
 

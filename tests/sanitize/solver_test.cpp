@@ -104,6 +104,31 @@ TEST_P(LinearSolver, IsLinearInTheUpdateAndIdleAtStrengthZero) {
   EXPECT_LT(testing::relative_error(twice, 2 * once), 1e-7);
 }
 
+/// What solving by D R gives must be what the plain form gives, and its image that of what is left.
+void expect_through_root(const SolvedThroughRoot& found, const Matrix& removed, const Matrix& d,
+                         const Subspace& subspace) {
+  const Matrix root = testing::to_eigen(subspace.root);
+  EXPECT_LT((testing::to_eigen(found.removed) - removed).norm() / d.norm(), 2e-6);
+  EXPECT_LT((testing::to_eigen(found.image) - (d - removed) * root).norm() / (d * root).norm(),
+            2e-6);
+}
+
+TEST_P(LinearSolver, ThroughTheRootItIsTheSame) {
+  const LinearProblem problem = make_problem(GetParam(), 40, 8);
+  const Tensor d = testing::to_tensor(problem.update);
+  const Subspace own = dominant_subspace(problem.collected, 0.9, "site");
+  EXPECT_FALSE(own.directions_in_root.defined());
+  const Matrix root = testing::to_eigen(own.root);
+  EXPECT_LT(testing::relative_error(root * root.transpose(), problem.moment), 1e-6);
+  for (const Subspace& subspace : {own, with_random_directions(own, 1)}) {
+    for (const double strength : {0.0, 2.0, std::numeric_limits<double>::infinity()}) {
+      const Tensor removed = removed_from_linear(d, subspace, strength);
+      expect_through_root(solve_linear(d, at::mm(d, subspace.root), subspace, strength),
+                          testing::to_eigen(removed), problem.update, subspace);
+    }
+  }
+}
+
 // More tokens than channels, and fewer.
 INSTANTIATE_TEST_SUITE_P(Tokens, LinearSolver, ::testing::Values(300, 15));
 
@@ -153,6 +178,21 @@ TEST(TiedEmbeddingSolver, SolvesBothPenaltiesRowByRow) {
                           strength * u * h.asDiagonal() * u.transpose();
     const Matrix expected = testing::divide(d.row(v), system);
     EXPECT_LT((left.row(v) - expected).norm() / d.row(v).norm(), 1e-5) << v;
+  }
+}
+
+TEST(TiedEmbeddingSolver, ThroughTheRootItIsTheSame) {
+  const LinearProblem problem = make_problem(200, 24, 10);
+  const Matrix d = testing::random_matrix(6, 24, 11);
+  const Tensor energies =
+      embedding_energies({at::tensor(std::vector<double>{5, 0, 1, 1, 0, 3}, at::kDouble), 10});
+  const Subspace head = dominant_subspace(problem.collected, 0.8, "head_input");
+  for (const Subspace& subspace : {head, with_random_directions(head, 1)}) {
+    const Tensor update = testing::to_tensor(d);
+    const Tensor removed = removed_from_tied_embedding(update, energies, subspace, 2.5);
+    expect_through_root(
+        solve_tied_embedding(update, at::mm(update, subspace.root), energies, subspace, 2.5),
+        testing::to_eigen(removed), d, subspace);
   }
 }
 

@@ -166,6 +166,10 @@ TEST(Subspace, AFewOfManyAreFoundAlone) {
     const Matrix m = testing::random_matrix(5, 2048, 9);
     const double response = (m * vectors * values.cwiseSqrt().asDiagonal()).squaredNorm();
     EXPECT_NEAR(subspace.response(testing::to_tensor(m)) / response, 1, 1e-5);
+    const Matrix in_root =
+        testing::to_eigen(subspace.directions).transpose() * testing::to_eigen(subspace.root);
+    EXPECT_LT(testing::relative_error(testing::to_eigen(subspace.directions_in_root), in_root),
+              1e-5);
   }
 }
 

@@ -24,11 +24,22 @@ struct Filter {
 /// the tensor: trace(M S M^T) or its counterpart.
 using Measure = std::function<double(const Tensor& m, int64_t start)>;
 
+/// How to solve where D R is known, which a measure trace(M S M^T) = ||M R||_F^2 needs anyway.
+struct ThroughRoot {
+  size_t measure;  ///< which of the rule's it is
+  Tensor root;     ///< R, float32 `[channels, any]`
+  std::function<SolvedThroughRoot(const Tensor& d, const Tensor& image, int64_t start,
+                                  double strength)>
+      solve;
+};
+
 /// How one parameter kind is sanitized, in blocks of rows (a vector is one row).
 struct Rule {
   /// What is to be taken out of the update rows `d`, which start at row `start` of the tensor.
   std::function<Tensor(const Tensor& d, int64_t start, double strength)> removed;
   std::vector<Measure> measures;
+  /// Where it is given: the same as `removed` with fewer products where all is measured.
+  std::optional<ThroughRoot> through_root;
   /// Where it is given: the elements of the same rows that become the base's own values, bit for
   /// bit where the dtypes agree; bool, broadcast against `d`.
   std::function<Tensor(const Tensor& d, int64_t start)> goes_back;
@@ -87,6 +98,10 @@ struct ApplyOptions {
   bool measure_survival = false;  ///< of matrices
   double base_offset = 0;         ///< added to the base weight where its response is measured
 };
+
+/// Numbers of a block of rows, and the least rows of one.
+inline constexpr int64_t kRuleBlockElements = int64_t{1} << 20;
+inline constexpr int64_t kLeastRuleRows = 256;
 
 /// Gives `action` the update in blocks of rows, as rules take them. Reads the tensor once.
 void for_each_update_block(const Update& update, const MatrixView& view, at::Device device,

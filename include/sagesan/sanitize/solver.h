@@ -17,6 +17,15 @@ Tensor removed_from_linear(const Tensor& d, const Subspace& subspace, double str
 Tensor removed_from_coordinates(const Tensor& coordinates, const Subspace& subspace,
                                 double strength);
 
+/// What is to be taken out of D, and (D - removed) R, R being the root of S.
+struct SolvedThroughRoot {
+  Tensor removed, image;
+};
+/// The same as `removed_from_linear` where D R is known, float32 `[out, columns of R]`: it has D
+/// U_k in it, and what is left needs no product with R of its own.
+SolvedThroughRoot solve_linear(const Tensor& d, const Tensor& image, const Subspace& subspace,
+                               double strength);
+
 /// Bias vector, whose input is the constant 1: `D s / (1 + s)`.
 Tensor removed_from_bias(const Tensor& d, double strength);
 
@@ -33,6 +42,11 @@ Tensor removed_from_embedding(const Tensor& d, const Tensor& row_energies, doubl
 /// divided by `1 + s e_v + s h_i`, outside it by `1 + s e_v`.
 Tensor removed_from_tied_embedding(const Tensor& d, const Tensor& row_energies,
                                    const Subspace& head, double strength);
+
+/// The same where D R is known, R being the root of the head's S.
+SolvedThroughRoot solve_tied_embedding(const Tensor& d, const Tensor& image,
+                                       const Tensor& row_energies, const Subspace& head,
+                                       double strength);
 
 /// e_v for every row of the vocabulary from the token counts, float64 on the CPU.
 Tensor embedding_energies(const DiagonalMoment& counts);

@@ -24,6 +24,7 @@ class SurvivalSums {
     double squared_norm = 0;  ///< ||Q(W0 + D') - Q(W0)||^2
     void add(const Tensor& change, const Tensor& update);
   };
+  void add_rows(const Tensor& base, const Tensor& update, const Tensor& change);
   double cosine(const Sums& sums) const;
 
   double squared_norm_ = 0;  ///< ||D'||^2

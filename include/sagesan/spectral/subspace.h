@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 
 #include "sagesan/activations/moments.h"
 #include "sagesan/support/tensor.h"
@@ -20,6 +21,9 @@ struct Subspace {
   Tensor directions;         ///< U_k, float32 `[channels, k]`
   Tensor relative_energies;  ///< h_i = l_i * d / trace(S), float64 `[k]` on the CPU
   Tensor root;               ///< R with S = R R^T, float32 `[channels, tokens or channels]`
+  /// U_k^T R, float32 `[k, tokens or channels]`; undefined where it is diagonal: the first k
+  /// columns of R are then those of U_k, each times the root of its l_i.
+  Tensor directions_in_root;
 
   /// trace(M S M^T) for `m` float32 `[out, channels]`.
   double response(const Tensor& m) const;
@@ -42,12 +46,17 @@ class Spectrum {
   Subspace leading(double energy) const;
 
  private:
+  /// How many values hold the share `energy`, and what they sum to.
+  std::pair<int64_t, double> leading_count(double energy) const;
+  /// At and below it an eigenvalue is rounding, and a direction taken from rows would be noise.
+  double least_value() const;
+
   Tensor values_;   ///< float64, descending, on the CPU
-  Tensor vectors_;  ///< columns; of the Gram matrix where there are rows
-  Tensor rows_;     ///< float64 `[tokens, channels]`, each by the root of the weight; or undefined
+  Tensor vectors_;  ///< columns: directions; where there are rows, each times the root of its value
   Tensor root_;
   double trace_, mean_energy_, residual_;
   int64_t channels_;
+  bool has_rows_;
 };
 
 /// `Spectrum(...).leading(energy)`, for who asks once.
