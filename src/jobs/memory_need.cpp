@@ -117,6 +117,18 @@ class Model {
     return weights_.at(layer) + moments + experts + 3 * block_ * (wide + hidden) * kFloat;
   }
 
+  /// Numbers of the largest block that is solved at once: of a transposed matrix all.
+  double solved_elements(const Site& site) const {
+    const int64_t width = channels_.at(site);
+    int64_t most = rule_block_rows(width) * width;
+    if (!model_.transposed) return static_cast<double>(most);
+    for (const PlannedTensor& tensor : plan_.tensors) {
+      if (tensor.parameter && tensor.parameter->transposed && tensor.site() == site)
+        most = std::max(most, tensor.update->unlearned.info->elements());
+    }
+    return static_cast<double>(most);
+  }
+
   /// With the moments of the same layer that wait for their turn.
   double solved(const Site& site) const {
     double waiting = 0;
@@ -125,9 +137,7 @@ class Model {
       if (!other->is_diagonal() && !other->is_expert()) waiting += moment(*other);
     }
     const bool head = site.kind == SiteKind::kHeadInput;
-    const double block = std::max(static_cast<double>(kRuleBlockElements),
-                                  static_cast<double>(kLeastRuleRows) * channels(site));
-    return waiting + kSolveBlocks * block * kFloat +
+    return waiting + kSolveBlocks * solved_elements(site) * kFloat +
            solving(options_, channels(site), rows(site), head);
   }
 

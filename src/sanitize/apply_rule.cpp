@@ -8,19 +8,13 @@
 namespace sagesan {
 namespace {
 
-/// Rows of one block: a handful of such blocks is all that solving a tensor needs. Fewer than the
-/// least would take as long for a product to arrange the root as to multiply by it.
-int64_t block_rows(int64_t columns) {
-  return std::max(kLeastRuleRows, kRuleBlockElements / std::max<int64_t>(columns, 1));
-}
-
 /// A block at a time.
 void for_each_block(const Update& update, const MatrixView& view, at::Device device,
                     const std::function<void(const UpdateBlock&)>& action) {
   if (update.unlearned.info->bytes == 0) return;
   const bool whole = is_whole(update, view);
   const int64_t rows = view.rows >= 0 ? view.rows : whole ? 1 : row_count(update.unlearned);
-  const int64_t step = whole ? 1 : block_rows(update.unlearned.info->shape.back());
+  const int64_t step = whole ? 1 : rule_block_rows(update.unlearned.info->shape.back());
   for (int64_t start = 0; start < rows; start += step)
     action(read_update_block(update, view, device, start, std::min(step, rows - start)));
 }
@@ -80,6 +74,14 @@ Tensor new_values(const UpdateBlock& block, const Removal& removal, const Rule& 
 
 }  // namespace
 
+int64_t rule_block_rows(int64_t columns) {
+  // A handful of such blocks is all that solving a tensor needs.
+  constexpr int64_t kElements = int64_t{1} << 20;
+  // With fewer rows a product takes as long to arrange the root as to multiply by it.
+  constexpr int64_t kLeastRows = 256;
+  return std::max(kLeastRows, kElements / std::max<int64_t>(columns, 1));
+}
+
 void for_each_update_block(const Update& update, const MatrixView& view, at::Device device,
                            const std::function<void(const Tensor& d, int64_t start)>& action) {
   for_each_block(update, view, device,
@@ -97,9 +99,9 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
   for_each_block(update, options.view, options.device, [&](const UpdateBlock& block) {
     const StageClock clock("solve");
     const Tensor& d = block.d;
-    RootRemoval through;
+    std::optional<RootRemoval> through;
     if (rule.through_root) through = removal_through_root(block, rule, options.filter);
-    const Removal out = rule.through_root ? through.out : removal(block, rule, options.filter);
+    const Removal out = through ? through->out : removal(block, rule, options.filter);
     const Tensor wanted = wanted_update(block, out);
     const Tensor result = new_values(block, out, rule, dtype, update.name);
     const Tensor values = result.to(block.base.scalar_type());
@@ -113,10 +115,10 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
       const auto& measure = rule.measures[i];
       Responses& responses = figures.responses[i];
       responses.base += measure(weight, block.start);
-      if (rule.through_root && rule.through_root->measure == i) {
+      if (through && rule.through_root->measure == i) {
         const Tensor rounding = at::mm(left - wanted, rule.through_root->root);
-        responses.before += squared_norm(through.before);
-        responses.after += squared_norm(through.wanted + rounding);
+        responses.before += squared_norm(through->before);
+        responses.after += squared_norm(through->wanted + rounding);
         if (options.measure_rounding) responses.rounding += squared_norm(rounding);
         continue;
       }

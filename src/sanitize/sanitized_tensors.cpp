@@ -6,13 +6,6 @@
 #include "sagesan/support/error.h"
 
 namespace sagesan {
-namespace {
-
-/// Numbers of one block of rows.
-constexpr int64_t kBlockElements = int64_t{1} << 20;
-
-}  // namespace
-
 SanitizedTensors::SanitizedTensors(const UpdateVector& updates, const Plan& plan, at::Device device)
     : device_(device) {
   std::map<std::string, Treatment> treatments;
@@ -96,7 +89,7 @@ void SanitizedTensors::read(const TensorInfo& tensor, uint64_t start,
   const int64_t columns = whole ? tensor.elements() : tensor.shape.back();
   const auto row_bytes =
       static_cast<uint64_t>(columns) * static_cast<uint64_t>(dtype_bits(tensor.dtype)) / 8;
-  const int64_t step = std::max<int64_t>(1, kBlockElements / columns);
+  const int64_t step = rule_block_rows(columns);
   while (!buffer.empty()) {
     const uint64_t row = start / row_bytes;
     const uint64_t skipped = start - row * row_bytes;

@@ -43,7 +43,8 @@ void SurvivalSums::Sums::add(const Tensor& change, const Tensor& update) {
 }
 
 void SurvivalSums::add(const Tensor& base, const Tensor& update, const Tensor& change) {
-  const int64_t step = std::max<int64_t>(1, kCachedElements / base.size(1));
+  const int64_t step =
+      base.device().is_cpu() ? std::max<int64_t>(1, kCachedElements / base.size(1)) : base.size(0);
   for (int64_t start = 0; start < base.size(0); start += step) {
     const int64_t count = std::min(step, base.size(0) - start);
     add_rows(base.narrow(0, start, count), update.narrow(0, start, count),

@@ -129,6 +129,22 @@ TEST_P(LinearSolver, ThroughTheRootItIsTheSame) {
   }
 }
 
+TEST_P(LinearSolver, ThroughTheRootALowerEnergyAReferenceAndDeadChannelsAreTheSame) {
+  LinearProblem problem = make_problem(GetParam(), 40, 9);
+  problem.inputs.rightCols(3).setZero();
+  problem.inputs.col(0) *= 1e4;
+  SecondMoment moment(40, GetParam(), at::kCPU);
+  moment.add(testing::to_tensor(problem.inputs));
+  const Spectrum spectrum(moment, 1, "site", 3 * moment.trace());
+  const Tensor d = testing::to_tensor(problem.update);
+  for (const double energy : {0.5, 0.9, 1.0}) {
+    const Subspace subspace = spectrum.leading(energy);
+    const Tensor removed = removed_from_linear(d, subspace, 2);
+    expect_through_root(solve_linear(d, at::mm(d, subspace.root), subspace, 2),
+                        testing::to_eigen(removed), problem.update, subspace);
+  }
+}
+
 // More tokens than channels, and fewer.
 INSTANTIATE_TEST_SUITE_P(Tokens, LinearSolver, ::testing::Values(300, 15));
 

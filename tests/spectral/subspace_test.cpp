@@ -159,6 +159,11 @@ TEST(Subspace, AFewOfManyAreFoundAlone) {
     EXPECT_LT(subspace.eigenvalue_shares.rbegin()->first, 300) << "it decomposed all";
     EXPECT_LT(subspace.residual, 1e-5);
     EXPECT_LT(error_of_update(subspace, values, vectors), 1e-4) << energy;
+    const Tensor d = testing::to_tensor(testing::random_matrix(3, 2048, 10));
+    const auto [removed, image] = solve_linear(d, at::mm(d, subspace.root), subspace, 2);
+    EXPECT_LT(testing::relative_error(testing::to_eigen(image),
+                                      testing::to_eigen(at::mm(d - removed, subspace.root))),
+              1e-5);
     for (const auto& [i, share] : subspace.eigenvalue_shares) {
       if (i > subspace.rank) continue;
       EXPECT_NEAR(share / (values[i - 1] / values.sum()), 1, 1e-6) << i;

@@ -5,8 +5,9 @@
 
 Operations of each stage follow from the shapes; seconds from them by rates. The first table has rates that are measured
 here (matrix products in both widths, decompositions, copies) and beside them what `--profile` says of a run on random
-weights (tools/bench/memory.py; few layers). The second has models of 8 and 70 billion parameters on one GPU, by the rates
-of a data sheet: nothing of it was run.
+weights (tools/bench/memory.py; few layers); the passes over memory, the share of the directions and the rate of files were
+set by hand. The second has models of 8 and 70 billion parameters on one GPU, by the rates of a data sheet, with
+decompositions as fast as here: nothing of it was run.
 """
 import argparse
 import collections
@@ -22,9 +23,9 @@ import whole_runs
 
 Rates = collections.namedtuple("Rates", "float double decompose memory disk")  # operations/s, s per channel^3, bytes/s
 
-# Half of a data sheet's rate without tensor cores in float32; float64 on them. Decompositions stay on the processor.
-GPUS = {"A100 80 GB": (0.5 * 19.5e12, 0.5 * 19.5e12), "H100 80 GB": (0.5 * 67e12, 0.5 * 67e12)}
-DISK = 2e9  # bytes/s of a fast solid-state disk
+# Half of a data sheet's rates: float32 without tensor cores, float64 on them, memory.
+GPUS = {"A100 80 GB": (0.5 * 19.5e12, 0.5 * 19.5e12, 0.5 * 2.0e12), "H100 80 GB": (0.5 * 67e12, 0.5 * 67e12, 0.5 * 3.35e12)}
+CACHED, DISK = 3e9, 2e9  # bytes/s of files in the operating system's cache, and on a fast solid-state disk
 MODELS = {
     "8B": (4096, 14336, 32, 32, 8, 128256, False, 4, 512),
     "70B": (8192, 28672, 80, 64, 8, 128256, False, 4, 512),
@@ -62,7 +63,7 @@ def measured_rates():
     s = s.T @ s
     decompose = 1 / rate(2048**3, lambda: torch.linalg.eigh(s), 1)
     big = torch.empty(1 << 26)
-    return Rates(*products, decompose, rate(8 * big.numel(), lambda: big.clone()), 3e9)
+    return Rates(*products, decompose, rate(8 * big.numel(), lambda: big.clone()), CACHED)
 
 
 def seconds(shape, rates):
@@ -77,7 +78,7 @@ def seconds(shape, rates):
     embedding = vocabulary * hidden
     weights = layers * linear + embedding * (1 if tied else 2)
     taken = dict.fromkeys(STAGES, 0.0)
-    taken["read, compare, write"] = 7 * 2 * weights / rates.disk  # compared, read for both ends, written
+    taken["read, compare, write"] = 6 * 2 * weights / rates.disk  # both compared and solved, one run and one written
     taken["linear"] = 2 * tokens * layers * linear / rates.float
     attention = 4 * tokens * length * queries * layers
     passes = TOKEN_PASSES * tokens * (4 * hidden + 3 * inner) * layers + WEIGHT_PASSES * layers * linear
@@ -129,8 +130,8 @@ def main():
             print(f"| {name} | all | {sum(own.values()):.0f} | {sum(taken.values()):.0f} |", flush=True)
     print("\n| model | on | " + " | ".join(STAGES) + " | all |\n|" + "---|" * (len(STAGES) + 3))
     for model, shape in MODELS.items():
-        for gpu, (single, double) in GPUS.items():
-            own = seconds(shape, Rates(single, double, rates.decompose, 1e12, DISK))
+        for gpu, (single, double, copies) in GPUS.items():
+            own = seconds(shape, Rates(single, double, rates.decompose, copies, DISK))
             print(f"| {model} | {gpu} | " + " | ".join(f"{own[stage]:.0f}" for stage in STAGES)
                   + f" | {sum(own.values()) / 60:.0f} min |")
 

@@ -50,7 +50,7 @@ def write_chart(path, lines):
         parts.append(f'<polyline points="{place(1, 1)} {place(4, 4**power)}" fill="none" stroke="#888" '
                      f'stroke-dasharray="4 4"/>')
     for i, (kind, rows) in enumerate(lines.items()):
-        points = " ".join(place(size / rows[0][0], max(own / rows[0][1], 1)) for size, own in rows)
+        points = " ".join(place(size / rows[0][0], own / rows[0][1]) for size, own in rows)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colours[kind]}" stroke-width="2"/>')
         parts.append(text(left + 12, top + 22 + 18 * i, kind, "start", colours[kind]))
     path.write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 380 370" font-family="sans-serif" font-size="13">\n'

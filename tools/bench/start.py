@@ -10,6 +10,7 @@ import argparse
 import re
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -46,7 +47,9 @@ def main():
         for _ in range(args.rounds):
             for name, command in commands.items():
                 began = time.perf_counter()
-                subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                status = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+                if status != (3 if name == "evaluate" else 0):
+                    sys.exit(f"{name}: unexpected exit code {status}")
                 took[name].append((time.perf_counter() - began) * 1e3)
     print("| | ms |\n|---|---|")
     for name, times in took.items():

@@ -24,7 +24,9 @@ struct Filter {
 /// the tensor: trace(M S M^T) or its counterpart.
 using Measure = std::function<double(const Tensor& m, int64_t start)>;
 
-/// How to solve where D R is known, which a measure trace(M S M^T) = ||M R||_F^2 needs anyway.
+/// Solves as `removed` does, with fewer products, where one of the measures is trace(M S M^T) =
+/// ||M R||_F^2, for which D R is computed anyway. What is left is measured before float32 rounds
+/// it.
 struct ThroughRoot {
   size_t measure;  ///< which of the rule's it is
   Tensor root;     ///< R, float32 `[channels, any]`
@@ -99,9 +101,8 @@ struct ApplyOptions {
   double base_offset = 0;         ///< added to the base weight where its response is measured
 };
 
-/// Numbers of a block of rows, and the least rows of one.
-inline constexpr int64_t kRuleBlockElements = int64_t{1} << 20;
-inline constexpr int64_t kLeastRuleRows = 256;
+/// Rows that are solved at a time, of a matrix of so many columns.
+int64_t rule_block_rows(int64_t columns);
 
 /// Gives `action` the update in blocks of rows, as rules take them. Reads the tensor once.
 void for_each_update_block(const Update& update, const MatrixView& view, at::Device device,
@@ -112,9 +113,9 @@ void for_each_update_block(const Update& update, const MatrixView& view, at::Dev
 SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptions& options,
                         const TensorSink& sink);
 
-/// The values that `apply_rule` gives for rows [start, start + count) of what the view shows; for
-/// vectors and transposed matrices all of them, `start` 0 and `count` 1. On the CPU, as it gives
-/// them to its sink. Read through `kept`, where it is given.
+/// The values that `apply_rule` gives, up to a rounding of float32 sums, for rows [start, start +
+/// count) of what the view shows; for vectors and transposed matrices all of them, `start` 0 and
+/// `count` 1. On the CPU, as it gives them to its sink. Read through `kept`, where it is given.
 Tensor solve_rows(const Update& update, const Rule& rule, const ApplyOptions& options,
                   int64_t start, int64_t count, UpdateBlocks* kept = nullptr);
 

@@ -21,8 +21,9 @@ Tensor removed_from_coordinates(const Tensor& coordinates, const Subspace& subsp
 struct SolvedThroughRoot {
   Tensor removed, image;
 };
-/// The same as `removed_from_linear` where D R is known, float32 `[out, columns of R]`: it has D
-/// U_k in it, and what is left needs no product with R of its own.
+/// The same as `removed_from_linear` where D R is known, float32 `[out, columns of R]`: what is
+/// left then needs no product with R of its own, and where R begins with U_k, scaled, nor does D
+/// U_k.
 SolvedThroughRoot solve_linear(const Tensor& d, const Tensor& image, const Subspace& subspace,
                                double strength);
 

@@ -33,7 +33,8 @@ struct Subspace {
 class Spectrum {
  public:
   /// Decomposes for shares of at most `energy`, through the T x T Gram matrix where the moment
-  /// keeps rows: in float32 where that resolves what holds this share, else in float64.
+  /// keeps rows: in float32 where that resolves what holds this share, else in float64. Of the root
+  /// of rows what lies behind that share is computed in float32.
   /// `reference_trace` is the raw trace (a sum, not a mean) by which energies are relative, the
   /// moment's own where it is 0: h_i = l_i * d / trace. Throws `Error` that names `site` where the
   /// moment is zero or the decomposition fails its residual check: LAPACK's own `info` is no proof
