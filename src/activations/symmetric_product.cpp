@@ -40,7 +40,7 @@ void mirror_upper(const Tensor& sum) {
 }
 
 Tensor symmetric_product(const Tensor& x) {
-  const Tensor sum = at::zeros({x.size(1), x.size(1)}, x.options());
+  Tensor sum = at::zeros({x.size(1), x.size(1)}, x.options());
   add_upper_product(sum, x);
   mirror_upper(sum);
   return sum;
