@@ -49,8 +49,8 @@ def write_chart(path, lines):
     for power in (1, 3):
         parts.append(f'<polyline points="{place(1, 1)} {place(4, 4**power)}" fill="none" stroke="#888" '
                      f'stroke-dasharray="4 4"/>')
-    for i, (kind, rows) in enumerate(lines.items()):
-        points = " ".join(place(size / rows[0][0], own / rows[0][1]) for size, own in rows)
+    for i, (kind, line) in enumerate(lines.items()):
+        points = " ".join(place(size / line[0][0], own / line[0][1]) for size, own in line)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colours[kind]}" stroke-width="2"/>')
         parts.append(text(left + 12, top + 22 + 18 * i, kind, "start", colours[kind]))
     path.write_text('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 380 370" font-family="sans-serif" font-size="13">\n'

@@ -38,7 +38,7 @@ def apart(function, *arguments):
 
 
 def make_unlearned(base, path, changed, size=0.01):
-    """The base with a random update of every tensor, or of one: a hundredth of its size, as unlearning leaves it."""
+    """The base with a random update of every tensor, or of one: `size` of its own, by default as unlearning leaves it."""
     import torch
     from safetensors.torch import load_file, save_file
 
