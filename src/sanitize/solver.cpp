@@ -16,27 +16,22 @@ Tensor damping(const Tensor& energies, double strength) {
   return at::where(penalty > 1e300, at::ones({}, penalty.options()), penalty / (penalty + 1));
 }
 
-/// D U_k, float32 `[out, k]`.
-Tensor coordinates_of(const Tensor& d, const Tensor& image, const Subspace& subspace,
-                      const Tensor& scales) {
-  if (subspace.directions_in_root.defined()) return at::mm(d, subspace.directions);
-  return image.narrow(1, 0, subspace.rank) / scales;
-}
-
-/// What remains of an image where `taken`, `[out, k]` in the directions, is taken out of the rows.
-void take_from_image(Tensor& image, const Tensor& taken, const Subspace& subspace,
-                     const Tensor& scales) {
+/// Takes the share `factors`, float32 `[k]` or by rows, of the coordinates out of D and of D R.
+SolvedThroughRoot take_through_root(const Tensor& d, const Tensor& image, const Subspace& subspace,
+                                    const Tensor& factors) {
+  Tensor left = image.clone();
+  Tensor taken;  // [out, k]
   if (subspace.directions_in_root.defined()) {
-    image.addmm_(taken, subspace.directions_in_root, 1, -1);
+    taken = at::mm(d, subspace.directions) * factors;
+    left.addmm_(taken, subspace.directions_in_root, 1, -1);
   } else {
-    image.narrow(1, 0, subspace.rank).sub_(taken * scales);
+    const Tensor scales = at::sqrt(subspace.relative_energies * subspace.mean_energy)
+                              .to(subspace.directions.device(), at::kFloat);
+    const Tensor leading = left.narrow(1, 0, subspace.rank);
+    taken = leading / scales * factors;
+    leading.sub_(taken * scales);
   }
-}
-
-/// The roots of l_1 to l_k, float32.
-Tensor scales_of(const Subspace& subspace) {
-  return at::sqrt(subspace.relative_energies * subspace.mean_energy)
-      .to(subspace.directions.device(), at::kFloat);
+  return {at::mm(taken, subspace.directions.t()), left};
 }
 
 /// Of what a tied embedding has in the head's directions and outside of them: float32, by rows.
@@ -66,12 +61,8 @@ Tensor removed_from_coordinates(const Tensor& coordinates, const Subspace& subsp
 
 SolvedThroughRoot solve_linear(const Tensor& d, const Tensor& image, const Subspace& subspace,
                                double strength) {
-  const Tensor scales = scales_of(subspace);
-  const Tensor taken = coordinates_of(d, image, subspace, scales) *
-                       damping(subspace.relative_energies, strength).to(d.device(), at::kFloat);
-  Tensor left = image.clone();
-  take_from_image(left, taken, subspace, scales);
-  return {at::mm(taken, subspace.directions.t()), left};
+  return take_through_root(
+      d, image, subspace, damping(subspace.relative_energies, strength).to(d.device(), at::kFloat));
 }
 
 Tensor removed_from_bias(const Tensor& d, double strength) {
@@ -98,11 +89,9 @@ SolvedThroughRoot solve_tied_embedding(const Tensor& d, const Tensor& image,
                                        const Tensor& row_energies, const Subspace& head,
                                        double strength) {
   const auto [inside, outside] = tied_damping(d, row_energies, head, strength);
-  const Tensor scales = scales_of(head);
-  const Tensor taken = coordinates_of(d, image, head, scales) * (inside - outside);
-  Tensor left = image - image * outside;
-  take_from_image(left, taken, head, scales);
-  return {d * outside + at::mm(taken, head.directions.t()), left};
+  // As above: outside's share of all rows, whose image is that of the image.
+  const auto [removed, left] = take_through_root(d, image, head, inside - outside);
+  return {d * outside + removed, left - image * outside};
 }
 
 Tensor embedding_energies(const DiagonalMoment& counts) {

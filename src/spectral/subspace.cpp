@@ -85,8 +85,7 @@ Subspace Spectrum::leading(double energy) const {
   SAGESAN_ASSERT(energy > 0 && energy <= 1);
   const auto* value = values_.data_ptr<double>();
   const auto [rank, held] = leading_count(energy);
-  int64_t above = 1;
-  while (above < values_.size(0) && value[above] > least_value()) ++above;
+  const int64_t above = leading_count(1).first;
   std::map<int64_t, double> shares;
   for (const int64_t i : half_octaves(above)) shares[i] = value[i - 1] / trace_;
   shares[rank] = value[rank - 1] / trace_;
