@@ -29,8 +29,9 @@ std::map<std::string, std::string> read_index(const fs::path& path) {
     if (!value.is_string())
       index.fail("weight_map", fmt::format("{}: expected a file name", quote(name)));
     const auto file = value.get<std::string>();
-    if (file.empty() || file.find('/') != std::string::npos || file == "." || file == ".." ||
-        file.find('\0') != std::string::npos) {
+    constexpr size_t kMostNameBytes = 255;  // NAME_MAX
+    if (file.empty() || file.size() > kMostNameBytes || file.find('/') != std::string::npos ||
+        file == "." || file == ".." || file.find('\0') != std::string::npos) {
       index.fail("weight_map", fmt::format("{} is no file name inside the directory", quote(file)));
     }
     result[name] = file;

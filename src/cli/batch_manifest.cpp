@@ -17,6 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr uint64_t kMostBytes = uint64_t{1} << 26;
+constexpr size_t kMostJobs = 10'000;  ///< each is read in about a millisecond
 
 bool counts_for_the_batch(const std::string& key) {
   return key == "threads" || key == "overwrite" || key == "dry-run";
@@ -175,6 +176,8 @@ std::vector<BatchJob> read_manifest(const fs::path& manifest, const std::vector<
   if (!defaults.is_object()) object.fail("defaults", "expected an object of options");
   const Json& list = object.require("jobs");
   if (!list.is_array() || list.empty()) object.fail("jobs", "expected a list of jobs");
+  if (list.size() > kMostJobs)
+    object.fail("jobs", fmt::format("{} jobs; at most {} in one manifest", list.size(), kMostJobs));
 
   const fs::path directory = manifest.parent_path();
   Problems problems;

@@ -9,6 +9,7 @@
 #include "command.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/file.h"
+#include "toml_characters.h"
 
 namespace sagesan::cli {
 namespace {
@@ -19,6 +20,7 @@ class ConfigFile {
  public:
   explicit ConfigFile(const std::string& path)
       : path_(path), text_(read_text_file(parse_path("--config", path), 1 << 20)) {
+    check_toml_characters(text_, path_);
     toml::parse_result result = toml::parse(text_);
     if (!result) {
       throw InputError(fmt::format("{}:{}", path_, result.error().source().begin.line),

@@ -113,7 +113,21 @@ TEST_F(Config, NumbersAsTomlWritesThem) {
 TEST_F(Config, BrokenToml) {
   refuse(with("[sanitize]\nstrength = = 1\n"), 3, {file() + ":2: "});
   refuse(with("[sanitize]\nstrength = 1\nstrength = 2\n"), 3, {file() + ":3: ", "strength"});
-  refuse(with("[sanitize]\nbase = '\xff'\n"), 3, {file() + ":2: "});
+  refuse(with("[sanitize]\nbase = '\xff'\n"), 3, {file() + ":2: is not UTF-8"});
+}
+
+TEST_F(Config, CharactersOtherThanAsciis) {
+  const std::string refused = "characters other than ASCII's stand in strings and comments alone";
+  refuse(with("[sanitize]\nstrength = \u04071\n"), 3, {file() + ":2: " + refused});
+  refuse(with("[sanitize]\nbase = \"\\\"\" \u00e9\n"), 3, {file() + ":2: " + refused});
+  refuse(with("[sanitize]\nbase = 'a\nb\u00e9'\n"), 3, {file() + ":3: " + refused});
+  refuse(with("[sanitize]\nbase = \"\"\"a\"\"\"\"\" \u00e9\n"), 3, {file() + ":2: " + refused});
+  // In every kind of string, in comments, and as the byte order mark of an editor.
+  const std::string fine =
+      "\xEF\xBB\xBF# \u00e9 '\n[inspect]\nbase = \"\u00e9\\\"#\u00e9\"\n"
+      "[merge]\nout = '''\u00e9'\n\u00e9'''\n[collect]\n"
+      "out = \"\"\"\u00e9\\\"\"\"\u00e9\"\"\"\nbase = 'e\u00e9\\'\n";
+  succeed(with(fine + section(), {"sanitize", "-q", "--dry-run"}));
 }
 
 TEST_F(Config, TheFileItself) {
