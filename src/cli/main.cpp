@@ -1,6 +1,8 @@
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <iostream>
 #include <sstream>
@@ -11,6 +13,16 @@
 
 namespace sagesan::cli {
 namespace {
+
+/// A caller may have closed them; the first files opened would then get what is printed. Read-only,
+/// so that printing fails.
+void keep_standard_streams() {
+  for (int fd = ::open("/dev/null", O_RDONLY); fd >= 0; fd = ::dup(fd)) {
+    if (fd <= STDERR_FILENO) continue;
+    ::close(fd);
+    break;
+  }
+}
 
 void start_logging() {
   auto logger = spdlog::stderr_color_mt("sagesan");
@@ -91,6 +103,7 @@ int run(int argc, char** argv) {
 }  // namespace sagesan::cli
 
 int main(int argc, char** argv) {
+  sagesan::cli::keep_standard_streams();
   sagesan::cli::start_logging();
   try {
     return sagesan::cli::run(argc, argv);

@@ -37,7 +37,9 @@ void install_signal_handlers() {
     // What the caller ignores stays ignored: nohup, a shell's background job.
     if (std::signal(number, on_signal) == SIG_IGN) std::signal(number, SIG_IGN);
   }
-  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is then an error of the write
+  // A file-size limit and a reader that went away are then errors of the write.
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
 }
 
 void clear_progress_bar() {

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "file_bytes.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -59,17 +60,19 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::commit(bool overwrite) {
   if (overwrite) {
-    if (std::rename(partial_.c_str(), target_.c_str()) != 0)
-      throw_errno(target_.string(), "cannot replace");
-    committed_ = true;
-    return;
-  }
-  // A link never replaces, on any file system; where there are no links a plain rename must do.
-  if (::link(partial_.c_str(), target_.c_str()) == 0) return;  // the other name goes at the end
-  if (errno == EEXIST)
+    rename_to_target("cannot replace");
+  } else if (::link(partial_.c_str(), target_.c_str()) == 0) {
+    // A link never replaces, on any file system. The other name goes at the end.
+  } else if (errno == EEXIST) {
     throw IoError(target_.string(), "appeared while this run was writing; it was not replaced");
-  if (std::rename(partial_.c_str(), target_.c_str()) != 0)
-    throw_errno(target_.string(), "cannot rename the finished output");
+  } else {  // where there are no links a plain rename must do
+    rename_to_target("cannot rename the finished output");
+  }
+  sync_directory(std::filesystem::absolute(target_).parent_path());
+}
+
+void AtomicFile::rename_to_target(const char* failure) {
+  if (std::rename(partial_.c_str(), target_.c_str()) != 0) throw_errno(target_.string(), failure);
   committed_ = true;
 }
 

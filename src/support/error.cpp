@@ -17,18 +17,33 @@ void throw_errno(const std::string& where, const std::string& action) {
   throw IoError(where, fmt::format("{}: {}", action, std::strerror(errno)));
 }
 
+namespace {
+
+/// Whether the text is libtorch's for memory that is not there: its types for that are not known
+/// here, and differ from version to version.
+bool says_no_memory(const std::string& text) {
+  for (const char* words : {"DefaultCPUAllocator", "CUDA out of memory"}) {
+    if (text.find(words) != std::string::npos) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 Failure current_failure() {
+  const char* no_memory = "out of memory (--dry-run says how much a run needs)";
   try {
     throw;
   } catch (const Error& error) {
     return {error.code(), error.what()};
   } catch (const std::bad_alloc&) {
-    return {ExitCode::kInputOutput, "out of memory"};
+    return {ExitCode::kInputOutput, no_memory};
   } catch (const std::filesystem::filesystem_error& error) {
     return {ExitCode::kInputOutput,
             printable(error.path1().string()) + ": " + error.code().message()};
   } catch (const std::exception& error) {
     const std::string text = error.what();
+    if (says_no_memory(text)) return {ExitCode::kInputOutput, no_memory};
     return {ExitCode::kInternal,
             "internal error (a bug, please report it): " + text.substr(0, text.find('\n'))};
   }

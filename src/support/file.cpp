@@ -81,8 +81,18 @@ void write_fully(int fd, uint64_t offset, std::span<const std::byte> bytes,
       if (errno == EINTR) continue;
       throw_errno(path.string(), "cannot write");
     }
+    if (count == 0) {
+      errno = ENOSPC;
+      throw_errno(path.string(), "cannot write");
+    }
     done += static_cast<size_t>(count);
   }
+}
+
+void sync_directory(const std::filesystem::path& path) {
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd.get() < 0) throw_errno(path.string(), "cannot open");
+  if (::fsync(fd.get()) != 0) throw_errno(path.string(), "cannot write to the disk");
 }
 
 void InputFile::read(uint64_t offset, std::span<std::byte> buffer) const {

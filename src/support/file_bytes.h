@@ -17,5 +17,7 @@ size_t read_fully(int fd, uint64_t offset, std::span<std::byte> buffer,
                   const std::filesystem::path& path);
 void write_fully(int fd, uint64_t offset, std::span<const std::byte> bytes,
                  const std::filesystem::path& path);
+/// Forces the names in a directory to the disk.
+void sync_directory(const std::filesystem::path& path);
 
 }  // namespace sagesan

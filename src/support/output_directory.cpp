@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "file_bytes.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -21,6 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kPartial = ".partial";
+constexpr const char* kOld = ".old.partial";
 constexpr const char* kExists = "exists already; choose another --out or pass --overwrite";
 
 /// "dir/out/" and "dir/out" are one target; "." and ".." have no name to build a sibling from.
@@ -31,12 +33,6 @@ fs::path without_trailing_slash(const fs::path& path) {
 
 fs::path beside(const fs::path& target, const char* ending) {
   return target.parent_path() / fmt::format(".{}{}", target.filename().string(), ending);
-}
-
-void sync_directory(const fs::path& path) {
-  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (fd.get() < 0) throw_errno(path.string(), "cannot open");
-  if (::fsync(fd.get()) != 0) throw_errno(path.string(), "cannot write to the disk");
 }
 
 int rename_with(const fs::path& from, const fs::path& to, unsigned flags) {
@@ -86,7 +82,7 @@ void OutputDirectory::recover(const fs::path& given,
   const auto is_left = [&](const char* ending) {
     return fs::is_directory(fs::symlink_status(beside(target, ending), ignored));
   };
-  if (is_left(kPartial) || is_left(".old.partial"))
+  if (is_left(kPartial) || is_left(kOld))
     const OutputDirectory recovered(target, /*overwrite=*/true, notice);
 }
 
@@ -96,7 +92,7 @@ OutputDirectory::OutputDirectory(const fs::path& target, bool overwrite,
       partial_(beside(target_, kPartial)),
       overwrite_(overwrite) {
   // A run killed between the two renames below left the old output under this name: put it back.
-  const fs::path old = beside(target_, ".old.partial");
+  const fs::path old = beside(target_, kOld);
   std::error_code ignored;
   if (fs::is_directory(old, ignored)) {
     if (fs::exists(fs::symlink_status(target_, ignored))) {
@@ -129,32 +125,47 @@ OutputDirectory::~OutputDirectory() {
 
 void OutputDirectory::commit() {
   sync_directory(partial_);
-  if (rename_with(partial_, target_, RENAME_NOREPLACE) != 0) {
-    if (errno == EEXIST) {
-      if (!overwrite_)
-        throw IoError(target_.string(), "appeared while this run was writing; it was not replaced");
-      if (rename_with(partial_, target_, RENAME_EXCHANGE) == 0) {
-        sync_directory(target_.parent_path());
-        fs::remove_all(partial_);
-      } else if (lacks_flag()) {
-        const fs::path old = beside(target_, ".old.partial");
-        rename_plainly(target_, old);
-        rename_plainly(partial_, target_);
-        sync_directory(target_.parent_path());
-        fs::remove_all(old);
-      } else {
-        throw_errno(target_.string(), "cannot exchange with the finished output");
-      }
-    } else if (lacks_flag()) {
-      if (fs::exists(target_) && !overwrite_)
-        throw IoError(target_.string(), "appeared while this run was writing");
-      rename_plainly(partial_, target_);
-    } else {
-      throw_errno(target_.string(), "cannot rename the finished output");
+  const fs::path old = move_to_target();
+  try {
+    sync_directory(target_.parent_path());
+  } catch (...) {
+    // What may not be on the disk was not written: everything back to its place.
+    if (old == partial_) {
+      rename_with(partial_, target_, RENAME_EXCHANGE);
+    } else if (std::rename(target_.c_str(), partial_.c_str()) == 0 && !old.empty()) {
+      std::rename(old.c_str(), target_.c_str());
     }
+    throw;
   }
   committed_ = true;
-  sync_directory(target_.parent_path());
+  // What cannot be removed is left for the next run, which says so.
+  std::error_code ignored;
+  if (!old.empty()) fs::remove_all(old, ignored);
+}
+
+fs::path OutputDirectory::move_to_target() {
+  if (rename_with(partial_, target_, RENAME_NOREPLACE) == 0) return {};
+  if (errno == EEXIST) {
+    if (!overwrite_)
+      throw IoError(target_.string(), "appeared while this run was writing; it was not replaced");
+    if (rename_with(partial_, target_, RENAME_EXCHANGE) == 0) return partial_;
+    if (!lacks_flag()) throw_errno(target_.string(), "cannot exchange with the finished output");
+  } else if (!lacks_flag()) {
+    throw_errno(target_.string(), "cannot rename the finished output");
+  }
+  fs::path old;
+  if (fs::exists(fs::symlink_status(target_))) {
+    if (!overwrite_) throw IoError(target_.string(), "appeared while this run was writing");
+    old = beside(target_, kOld);
+    rename_plainly(target_, old);
+  }
+  try {
+    rename_plainly(partial_, target_);
+  } catch (...) {
+    if (!old.empty()) std::rename(old.c_str(), target_.c_str());
+    throw;
+  }
+  return old;
 }
 
 }  // namespace sagesan

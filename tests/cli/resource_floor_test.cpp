@@ -81,7 +81,7 @@ TEST_F(ResourceFloor, ABugInAJobIsAnInternalError) {
   const RunResult full =
       testing::run_program({"evaluate", "--model", base(), "--data", "a=b"}, nullptr, alone());
   EXPECT_EQ(full.code, 4);
-  EXPECT_EQ(full.err, "sagesan: error: out of memory\n");
+  EXPECT_EQ(full.err, "sagesan: error: out of memory (--dry-run says how much a run needs)\n");
 }
 
 /// The dynamic linker's own list of what was loaded, which also sees what the executable is linked

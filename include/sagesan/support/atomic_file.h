@@ -24,6 +24,8 @@ class AtomicFile {
   void commit(bool overwrite);
 
  private:
+  void rename_to_target(const char* failure);
+
   std::filesystem::path target_;
   std::filesystem::path partial_;
   bool committed_ = false;

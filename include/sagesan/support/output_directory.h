@@ -38,10 +38,14 @@ class OutputDirectory {
 
   /// Where to put the files, each of them finished (forced to the disk) by its writer.
   const std::filesystem::path& path() const { return partial_; }
-  /// Renames to the target; with `overwrite` an old output is exchanged and then removed.
+  /// Renames to the target; with `overwrite` an old output is exchanged and then removed. Where it
+  /// throws, the target is as it was.
   void commit();
 
  private:
+  /// Returns where the old output is now; empty where there was none.
+  std::filesystem::path move_to_target();
+
   std::filesystem::path target_;
   std::filesystem::path partial_;
   bool overwrite_;
