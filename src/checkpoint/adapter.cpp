@@ -8,6 +8,7 @@
 #include <optional>
 #include <string_view>
 
+#include "sagesan/checkpoint/links.h"
 #include "sagesan/checkpoint/pickle_file.h"
 #include "sagesan/checkpoint/safetensors.h"
 #include "sagesan/checkpoint/update_vector.h"
@@ -92,6 +93,7 @@ Adapter Adapter::open(const std::filesystem::path& directory) {
     throw InputError(directory.string(), "no such directory; expected a PEFT adapter");
   if (!is_adapter(directory))
     throw InputError(directory.string(), fmt::format("no {}: no PEFT adapter", kConfiguration));
+  check_links(directory);
   Adapter adapter;
   adapter.directory_ = directory;
   adapter.configuration_ = read_adapter_configuration(directory / kConfiguration);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "sagesan/checkpoint/links.h"
 #include "sagesan/checkpoint/pickle_file.h"
 #include "sagesan/checkpoint/quantized.h"
 #include "sagesan/checkpoint/safetensors.h"
@@ -126,6 +127,7 @@ Checkpoint Checkpoint::open(const fs::path& path) {
     checkpoint.add_shard(open_weights(path));
     return checkpoint;
   }
+  check_links(path);
   // As transformers: safetensors where there are both.
   for (const auto& [single, index] : {std::pair{kWeightsFile, kWeightsIndex},
                                       {"pytorch_model.bin", "pytorch_model.bin.index.json"}}) {

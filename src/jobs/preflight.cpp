@@ -1,5 +1,6 @@
 #include "sagesan/jobs/preflight.h"
 
+#include <algorithm>
 #include <filesystem>
 
 namespace sagesan {
@@ -9,14 +10,18 @@ bool Preflight::check(const std::function<void()>& step) {
     step();
     return true;
   } catch (const Error& error) {
-    problems_.emplace_back(error.what());
-    if (!code_) code_ = error.code();
+    keep(error);
   } catch (const std::filesystem::filesystem_error& error) {
-    const IoError converted(error.path1().string(), error.code().message());
-    problems_.emplace_back(converted.what());
-    if (!code_) code_ = converted.code();
+    keep(IoError(error.path1().string(), error.code().message()));
   }
   return false;
+}
+
+void Preflight::keep(const Error& error) {
+  // Several steps may look at the same file.
+  if (std::find(problems_.begin(), problems_.end(), error.what()) == problems_.end())
+    problems_.emplace_back(error.what());
+  if (!code_) code_ = error.code();
 }
 
 void Preflight::finish() const {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "sagesan/checkpoint/links.h"
 #include "sagesan/checkpoint/quantized.h"
 #include "sagesan/model/family.h"
 #include "sagesan/support/error.h"
@@ -221,6 +222,7 @@ ModelConfiguration read_common_configuration(const JsonObject& config,
 }
 
 ModelConfiguration read_configuration(const std::filesystem::path& directory) {
+  check_links(directory);
   const std::filesystem::path path = directory / "config.json";
   const Json json = read_json_file(path, 64 << 20);
   const JsonObject config(json, path.string());

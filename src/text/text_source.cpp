@@ -1,8 +1,11 @@
 #include "sagesan/text/text_source.h"
 
+#include "sagesan/checkpoint/links.h"
+
 namespace sagesan {
 
 TextSource open_text_source(const Rendering& rendering, const std::filesystem::path& model) {
+  check_links(model);
   TextSource texts{.tokenizer = find_tokenizer(model), .records = {.fields = rendering.fields}};
   texts.records.chat = find_template(rendering, model, texts.tokenizer);
   texts.records.split_long_texts = rendering.split_long_texts;

@@ -89,10 +89,40 @@ TEST_F(CheckpointTest, Shards) {
 }
 
 TEST_F(CheckpointTest, LinksAsInTheHubCacheAreFollowed) {
-  const testing::TemporaryDirectory blobs;
+  const fs::path snapshot = root_ / "models--org--name/snapshots/0a1b",
+                 blobs = root_ / "models--org--name/blobs";
+  fs::create_directories(snapshot);
+  fs::create_directories(blobs);
   write_file(blobs / "0123", shard({"a"}));
-  fs::create_symlink(blobs / "0123", root_ / "model.safetensors");
+  fs::create_symlink("../../blobs/0123", snapshot / "model.safetensors");
+  EXPECT_TRUE(Checkpoint::open(snapshot).find("a"));
+  // Through a link to the directory, and from a folder beside the cache.
+  fs::create_directory_symlink(snapshot, root_ / "link");
+  EXPECT_TRUE(Checkpoint::open(root_ / "link").find("a"));
+  fs::create_directory(root_ / "local");
+  fs::create_symlink(blobs / "0123", root_ / "local/model.safetensors");
+  EXPECT_TRUE(Checkpoint::open(root_ / "local").find("a"));
+}
+
+TEST_F(CheckpointTest, LinksInsideTheDirectoryAreFollowed) {
+  put("weights", shard({"a"}));
+  fs::create_symlink("weights", root_ / "model.safetensors");
+  fs::create_symlink("nowhere", root_ / "dangling");
   EXPECT_TRUE(Checkpoint::open(root_.path()).find("a"));
+}
+
+TEST_F(CheckpointTest, LinksThatLeadOutAreRefused) {
+  const testing::TemporaryDirectory elsewhere;
+  fs::create_directory(elsewhere / "blobs");
+  put("model.safetensors", shard({"a"}));
+  for (const char* name : {"secret", "blobs/0123"}) {
+    write_file(elsewhere / name, "mine");
+    fs::create_symlink(elsewhere / name, root_ / "tokenizer.json");
+    expect_input_error([&] { Checkpoint::open(root_.path()); }, (root_ / "tokenizer.json").string(),
+                       "is a link that leads out of its directory, to '" +
+                           (elsewhere / name).string() + "'; put the file itself there");
+    fs::remove(root_ / "tokenizer.json");
+  }
 }
 
 TEST_F(CheckpointTest, PathThatIsNone) {

@@ -14,10 +14,12 @@ class Preflight {
  public:
   /// Runs `step`; an `Error` in it is kept. Returns whether it passed.
   bool check(const std::function<void()>& step);
-  /// Throws one `Error` with a line for each problem and the exit code of the first.
+  /// Throws one `Error` with a line for each different problem and the exit code of the first.
   void finish() const;
 
  private:
+  void keep(const Error& error);
+
   std::vector<std::string> problems_;
   std::optional<ExitCode> code_;
 };
