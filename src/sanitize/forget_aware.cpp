@@ -56,7 +56,8 @@ Tensor ForgetAnchor::solve(double strength) const {
     solution.diagonal().add_(1);
   }
   const Tensor image = at::mm(solution, z);
-  const double scale = std::sqrt(squared_norm(matrix) * squared_norm(image));
+  // Beside the update: what is taken out of it may be next to nothing, and is then rounding.
+  const double scale = std::sqrt(squared_norm(matrix) * (squared_norm(image) + squared_norm(z)));
   const double residual = std::sqrt(squared_norm(at::mm(matrix, image) - wanted));
   if (!(residual <= 1e-9 * scale + 1e-300)) {
     throw Error(ExitCode::kInternal,
