@@ -70,6 +70,7 @@ void SafetensorsFile::parse_header(const std::string& header) {
   const Json json = parse_json(header, where + ": header");
   for (const auto& [name, value] : json.items()) {
     if (name == "__metadata__") {
+      if (value.is_null()) continue;  // as the reference takes it
       if (!value.is_object()) throw InputError(where, "__metadata__ is no object of texts");
       for (const auto& [key, text] : value.items()) {
         if (!text.is_string()) {
