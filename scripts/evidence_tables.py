@@ -37,7 +37,6 @@ from evidence_outcomes import Outcome, mean
 
 # Two-sided 95 % quantiles of Student's t by degrees of freedom; beyond them the normal one's.
 T_QUANTILE = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-STAGES = [(data, stage) for stage in ("before", "relearned", "4 bits") for data in ("forget", "kept")]
 
 
 def approaches(grid):
@@ -73,10 +72,10 @@ def print_head(cells):
     print("|---" * len(cells) + "|")
 
 
-def print_level(level, outcomes, grid):
+def print_level(level, outcomes, grid, titled):
     text = {"retrained": "Forgotten as by a model retrained without the forget records"}.get(
         level, f"{level} of the rise in forget loss left" if level.endswith("%") else f"Forget probability {level}")
-    print(f"\n### {text}\n")
+    print(f"\n### {text}\n" if titled else "")
     print_head(["approach", *outcomes])
     named = approaches(grid)
     scales = {method: [seed.retention(named[0][1], level) for seed in seeds] for method, seeds in outcomes.items()}
@@ -125,7 +124,6 @@ def print_settings(groups, left_out, shown=12):
         columns["left out"] = outside
     settings = set.intersection(*(set(of) for of in regrets.values()))
     ranked = sorted(settings, key=lambda name: (max(regrets[key][name] for key in columns["worst"]), name))
-    print("\n### Worst regret of one setting for all\n")
     print_head(["setting", *columns])
     for rank, name in enumerate(ranked):
         if rank < shown or name in ("unlearned", "scale factor=0.9", "scale factor=0.5", "sage energy=0.95 strength=1"):
@@ -133,21 +131,26 @@ def print_settings(groups, left_out, shown=12):
 
 
 def print_afterwards(records):
+    """The retrained model of a seed is the same whatever unlearned another one."""
     found = collections.defaultdict(list)
     for record in records:
         for method, of in record["methods"].items():
             for name, row in of.get("afterwards", {}).items():
-                found[method, name].append(row)
-    print_head(["unlearned by", "model", "seeds", *(f"{data}, {stage}" for data, stage in STAGES)])
-    for (method, name), rows in sorted(found.items(), key=lambda item: item[0][0]):
-        print_row([method, name, str(len(rows)), *(f"{mean([row[stage][data] for row in rows]):.3f}" for data, stage in STAGES)])
+                if name != "retrained":
+                    found[method, name].append(row)
+                elif (key := ("–", "retrained instead")) not in found or len(found[key]) < records.index(record) + 1:
+                    found[key].append(row)
+    print_head(["unlearned by", "model", "seeds", "forget", "relearned", "4 bits", "held-out", "relearned", "4 bits"])
+    for (method, name), rows in sorted(found.items(), key=lambda item: (item[0][0] != "–", item[0][0])):
+        print_row([method, name, str(len(rows)), *(
+            f"{mean([row[stage][data] for row in rows]):.3f}" for data in ("forget", "kept") for stage in ("before", "relearned", "4 bits"))])
 
 
 def print_prose(records):
     methods = sorted({method for record in records for method, of in record["methods"].items() if "prose" in of})
     of = {method: [record["methods"][method]["prose"] for record in records] for method in methods}
     print_head(["setting", *methods])
-    for name in of[methods[0]][0]:
+    for name in ("base", "unlearned", "scale factor=0.5", "sage energy=0.95 gain=1.5 strength=1", "forget-aware gain=1.5 strength=3"):
         print_row([name, *(f"{mean([found[name] for found in of[method]]):.2f}" for method in methods)])
 
 
@@ -180,9 +183,10 @@ def main():
         return
     for width, outcomes in groups.items():
         if len(groups) > 1:
-            print(f"\n## Width {width}")
-        for level in args.levels.split(","):
-            print_level(level, outcomes, grids[0])
+            print(f"\n### Width {width}")
+        levels = args.levels.split(",")
+        for level in levels:
+            print_level(level, outcomes, grids[0], titled=len(levels) > 1)
 
 
 if __name__ == "__main__":
