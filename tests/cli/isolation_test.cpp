@@ -50,6 +50,8 @@ TEST_F(Isolation, NoNetworkNoOtherProgramAndNoOtherFile) {
     std::smatch found;
     if (!std::regex_search(line, found, opened)) continue;
     const std::string path = found[1], how = found[2];
+    // NVIDIA's cuSPARSELt (libcusparseLt.so.0 of PyPI) looks for it in the current directory.
+    if (path.ends_with("libcuda.so.1")) continue;
     ++files;
     if (how.find("O_WRONLY") != std::string::npos || how.find("O_RDWR") != std::string::npos ||
         how.find("O_CREAT") != std::string::npos) {

@@ -57,17 +57,20 @@ class Sweep : public testing::CliTest {
                  "retain=" + other().string(), "--threads", "1", "--device", "cpu", "--json",
                  "-"}))["data"];
   }
+  /// Sweeping and sanitizing solve by different products, equal to float32's rounding: a value
+  /// midway between two of bfloat16 may go the other way (2e-5 of a loss was seen).
   static void expect_same(const json& candidate, const json& written, const std::string& what) {
     for (const char* set : {"forget", "retain"}) {
       const double found = candidate[set]["mean_negative_log_likelihood"];
       const double expected = written[set]["mean_negative_log_likelihood"];
-      EXPECT_NEAR(found, expected, 1e-6) << what << " " << set;
+      EXPECT_NEAR(found, expected, 1e-4) << what << " " << set;
       const json& records = written[set]["probability"]["value_by_index"];
       const json& losses = candidate[set]["loss_by_index"];
       ASSERT_EQ(losses.size(), records.size());
       for (size_t i = 0; i < losses.size(); ++i)
         EXPECT_NEAR(losses[i].get<double>(), records[std::to_string(i)]["avg_loss"].get<double>(),
-                    1e-6);
+                    1e-4)
+            << what << " " << set << " " << i;
     }
   }
 };

@@ -280,8 +280,8 @@ int mkdir(const char* path, mode_t mode) {
 
 int posix_memalign(void** memory, size_t alignment, size_t size) {
   REAL(posix_memalign);
-  // Tensors' memory; what is small belongs to the runtime.
-  if (size >= 4096) {
+  // Tensors' memory: libtorch aligns it so, and what is small may belong to others.
+  if (alignment == 64 && size >= 4096) {
     if (const int error = judge(kMemory, nullptr).error; error != 0) return error;
   }
   return real(memory, alignment, size);
