@@ -11,15 +11,18 @@ namespace {
 
 class Memory : public CliTest {
  protected:
-  /// 32 MiB of hidden states between small layers.
+  /// 64 MiB of hidden states between small layers.
   void make_long_texts() {
     TinyModel model;
-    model.hidden = 256;
+    model.hidden = 512;
     model.layers = 1;
     make_base(base(), model);
     make_unlearned(unlearned(), model);
     write_file(retain(), tiny_records(512, 64, model.vocabulary));
   }
+
+  /// What two dry runs' figures may differ by, MiB: each has its own process in it.
+  static constexpr double kProcess = 12;
 
   /// MiB, as a dry run says.
   int64_t need(const std::string& printed) {
@@ -36,7 +39,7 @@ TEST_F(Memory, MoreTokensNeedAsMuchMoreAsTheirHiddenStatesTake) {
   make_long_texts();
   const int64_t all = need(succeed(sanitize({"--dry-run"})));
   const int64_t half = need(run_program(sanitize({"--dry-run", "--max-tokens", "16384"})).out);
-  EXPECT_NEAR(static_cast<double>(all - half), 16, 4);
+  EXPECT_NEAR(static_cast<double>(all - half), 32, kProcess);
 }
 
 TEST_F(Memory, HiddenStatesGoToAFileWhereTheyDoNotFit) {
@@ -45,7 +48,7 @@ TEST_F(Memory, HiddenStatesGoToAFileWhereTheyDoNotFit) {
   const Arguments limit = {"--max-memory", mebibytes(all - 16)};
   const std::string planned = succeed(sanitize(joined({"--dry-run"}, limit)));
   EXPECT_NE(planned.find(", with the hidden states in a file\n"), std::string::npos) << planned;
-  EXPECT_NEAR(static_cast<double>(all - need(planned)), 32, 4);
+  EXPECT_NEAR(static_cast<double>(all - need(planned)), 64, kProcess);
 
   const RunResult spilled = run_program(sanitize(joined({"-q", "--profile"}, limit)));
   ASSERT_EQ(spilled.code, 0) << spilled.err;
