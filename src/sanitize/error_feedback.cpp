@@ -2,12 +2,12 @@
 
 #include <ATen/ops/cholesky_inverse.h>
 #include <ATen/ops/eye.h>
-#include <ATen/ops/linalg_cholesky_ex.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "sagesan/spectral/cholesky.h"
 #include "sagesan/spectral/moment_matrix.h"
 #include "sagesan/support/error.h"
 
@@ -27,8 +27,8 @@ Tensor feedback_factor(const SecondMoment& moment, const std::string& site) {
   Tensor matrix = moment.sum() * (static_cast<double>(channels) / moment.trace());
   const Tensor unit = at::eye(channels, matrix.options());
   matrix = matrix + unit * kDamping;
-  const Tensor inverse = at::cholesky_inverse(std::get<0>(at::linalg_cholesky_ex(matrix)));
-  const Tensor factor = std::get<0>(at::linalg_cholesky_ex(inverse)).t();
+  const Tensor inverse = at::cholesky_inverse(cholesky_factor(matrix, site));
+  const Tensor factor = cholesky_factor(inverse, site).t();
   // factor^T factor is the inverse.
   const Tensor product = at::mm(at::mm(matrix, factor.t()), factor);
   const double residual = std::sqrt(squared_norm(product - unit) / static_cast<double>(channels));

@@ -2,11 +2,11 @@
 
 #include <ATen/ops/cholesky_inverse.h>
 #include <ATen/ops/cholesky_solve.h>
-#include <ATen/ops/linalg_cholesky_ex.h>
 #include <fmt/format.h>
 
 #include <cmath>
 
+#include "sagesan/spectral/cholesky.h"
 #include "sagesan/spectral/moment_matrix.h"
 #include "sagesan/spectral/probes.h"
 #include "sagesan/support/error.h"
@@ -47,12 +47,12 @@ Tensor ForgetAnchor::solve(double strength) const {
   Tensor solution;
   if (anchor_.defined()) {
     matrix = anchor_ + penalty;
-    solution = at::cholesky_solve(penalty, std::get<0>(at::linalg_cholesky_ex(matrix)));
+    solution = at::cholesky_solve(penalty, cholesky_factor(matrix, site_));
   } else {
     // s S (g I + s S)^-1 = I - g (g I + s S)^-1, in half the time.
     matrix = std::move(penalty);
     matrix.diagonal().add_(floor_);
-    solution = at::cholesky_inverse(std::get<0>(at::linalg_cholesky_ex(matrix))).mul_(-floor_);
+    solution = at::cholesky_inverse(cholesky_factor(matrix, site_)).mul_(-floor_);
     solution.diagonal().add_(1);
   }
   const Tensor image = at::mm(solution, z);

@@ -1,11 +1,11 @@
 #include "sagesan/spectral/moment_matrix.h"
 
-#include <ATen/ops/linalg_cholesky_ex.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "sagesan/spectral/cholesky.h"
 #include "sagesan/spectral/probes.h"
 #include "sagesan/support/error.h"
 
@@ -21,7 +21,7 @@ Tensor root_of_matrix(Tensor& matrix, const std::string& site) {
   const Tensor z = probe_vectors(matrix);
   const Tensor image = at::mm(matrix, z);
   matrix.diagonal().add_(kRootFloor * matrix.diagonal().mean().item<double>());
-  const Tensor root = std::get<0>(at::linalg_cholesky_ex(matrix));
+  const Tensor root = cholesky_factor(matrix, site);
   const double error =
       std::sqrt(squared_norm(at::mm(root, at::mm(root.t(), z)) - image) / squared_norm(image));
   if (!(error <= 1e-6)) {

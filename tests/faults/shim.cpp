@@ -8,6 +8,8 @@
 //                       changes the disk. `place` and `exchange` are renameat2's. ACTION is an
 //                       errno, `half` (of the bytes), `kill`, `stop` (SIGSTOP: the test does
 //                       something in between), or `int` (SIGINT). Signals come before the call.
+//                       Of LAPACK's functions an errno is the `info` they return, and `half` makes
+//                       the first half of the result zero, with an `info` that says success.
 // SAGESAN_FAULT_LOG     a file that gets a line for each call that counts
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -45,14 +47,18 @@ enum Call {
   kLink,
   kRemove,
   kMakeDirectory,
-  kMemory
+  kMemory,
+  kEigenFloat,
+  kEigenDouble,
+  kCholesky
 };
-constexpr const char* kNames[] = {"open",    "create", "read",   "write", "copy",
-                                  "reserve", "fsync",  "rename", "place", "exchange",
-                                  "link",    "remove", "mkdir",  "memory"};
-constexpr Call kFirstChange = kWrite;
+constexpr const char* kNames[] = {"open",         "create",  "read",   "write",  "copy",
+                                  "reserve",      "fsync",   "rename", "place",  "exchange",
+                                  "link",         "remove",  "mkdir",  "memory", "eigen_float",
+                                  "eigen_double", "cholesky"};
 
-bool is_change(Call call) { return call == kCreate || (call >= kFirstChange && call != kMemory); }
+bool is_of_files(Call call) { return call < kMemory; }
+bool is_change(Call call) { return is_of_files(call) && call != kOpen && call != kRead; }
 
 struct Fault {
   std::string call;
@@ -99,11 +105,12 @@ Plan& plan() {
 struct Verdict {
   int error = 0;
   bool half = false;
+  bool wrong = false;
 };
 
 Verdict judge(Call call, const char* path) {
   Plan& all = plan();
-  if (call != kMemory &&
+  if (is_of_files(call) &&
       (all.root.empty() || path == nullptr || !std::string_view(path).starts_with(all.root)))
     return {};
   if (all.log >= 0) {
@@ -123,6 +130,8 @@ Verdict judge(Call call, const char* path) {
       std::raise(SIGINT);
     else if (fault->action == "half")
       verdict.half = true;
+    else if (fault->action == "wrong")
+      verdict.wrong = true;
     else
       verdict.error = std::atoi(fault->action.c_str());
   }
@@ -285,6 +294,34 @@ int posix_memalign(void** memory, size_t alignment, size_t size) {
     if (const int error = judge(kMemory, nullptr).error; error != 0) return error;
   }
   return real(memory, alignment, size);
+}
+
+// Where libtorch takes LAPACK from a shared library, as Debian's does.
+
+#define DEFINE_EIGEN(name, call, number)                                                           \
+  void name(char* job, char* half, int* n, number* matrix, int* leading, number* values,           \
+            number* work, int* work_size, int* integers, int* integers_size, int* info) {          \
+    REAL(name);                                                                                    \
+    const Verdict verdict = *work_size == -1 ? Verdict{} : judge(call, nullptr);                   \
+    if (verdict.error == 0)                                                                        \
+      real(job, half, n, matrix, leading, values, work, work_size, integers, integers_size, info); \
+    else                                                                                           \
+      *info = verdict.error;                                                                       \
+    if (verdict.half) std::fill_n(matrix, static_cast<size_t>(*leading) * (*n / 2), number{});     \
+  }
+DEFINE_EIGEN(ssyevd_, kEigenFloat, float)
+DEFINE_EIGEN(dsyevd_, kEigenDouble, double)
+
+void dpotrf_(char* half, int* n, double* matrix, int* leading, int* info) {
+  REAL(dpotrf_);
+  const Verdict verdict = judge(kCholesky, nullptr);
+  if (verdict.error == 0)
+    real(half, n, matrix, leading, info);
+  else
+    *info = verdict.error;
+  const size_t size = static_cast<size_t>(*leading) * *n;
+  if (verdict.half) std::fill_n(matrix, size / 2, 0.0);
+  if (verdict.wrong) std::for_each(matrix, matrix + size, [](double& value) { value *= 2; });
 }
 
 }  // extern "C"

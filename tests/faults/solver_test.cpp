@@ -1,0 +1,94 @@
+// Decompositions that fail, with and without LAPACK's word that they did.
+#include "fault_fixture.h"
+
+namespace sagesan {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Arguments;
+using testing::RunResult;
+
+/// A pair whose moments are decomposed in float32 first.
+class FailingSolver : public testing::FaultTest {
+ protected:
+  void SetUp() override {
+    testing::TinyModel model;
+    model.hidden = 256;
+    model.intermediate = 256;
+    model.layers = 1;
+    fs::remove_all(base());
+    fs::remove_all(unlearned());
+    testing::make_base(base(), model);
+    testing::make_unlearned(unlearned(), model);
+    // As many tokens as make a moment of it.
+    testing::write_file(retain(), testing::tiny_records(40, 32, model.vocabulary));
+    inputs_ = read_inputs();
+    for (const std::string& call : calls_of(run({}))) ++calls_[call];
+    fs::remove_all(out());
+    if (calls_["eigen_double "] + calls_["eigen_float "] == 0)
+      GTEST_SKIP() << "this libtorch has its own LAPACK: its calls cannot be made to fail";
+  }
+  Arguments run(const Arguments& more) const { return sanitize(testing::joined({"-q"}, more)); }
+
+  std::map<std::string, int> calls_;
+};
+
+TEST_F(FailingSolver, IsHelpedByFloat64) {
+  ASSERT_GT(calls_["eigen_float "], 0);
+  succeed(run({}));
+  const std::string bytes = testing::read_file(out() / "model.safetensors");
+  fs::remove_all(out());
+  for (const std::string fault : {"eigen_float:1+:1", "eigen_float:1+:half"}) {
+    SCOPED_TRACE(fault);
+    const std::string log = root_.path().string() + ".log";
+    const RunResult run_ = testing::run_program(run({}), with_faults(fault, log));
+    EXPECT_EQ(run_.code, 0) << run_.err;
+    EXPECT_NE(testing::read_file(log).find("eigen_double "), std::string::npos);
+    fs::remove(log);
+    EXPECT_EQ(testing::read_file(out() / "model.safetensors").size(), bytes.size());
+    fs::remove_all(out());
+  }
+}
+
+TEST_F(FailingSolver, EndsTheRunByNameOfItsModule) {
+  const std::string failed = "the eigendecomposition of the second moment failed: ";
+  expect_clean_failure(run_with("eigen_float:1+:1,eigen_double:1+:1", run({})),
+                       failed + "no convergence", 1);
+  expect_clean_failure(run_with("eigen_float:1+:half,eigen_double:1+:half", run({})),
+                       failed + "residual ", 1);
+}
+
+TEST_F(FailingSolver, OfOneModuleIsEnoughToEndTheRun) {
+  // The last of them: all others are done, and their rows written.
+  const std::string last =
+      "eigen_float:" + std::to_string(calls_["eigen_float "]) + "+:1,eigen_double:1+:1";
+  expect_clean_failure(run_with(last, run({})), "failed: no convergence", 1);
+}
+
+TEST_F(FailingSolver, FactorsAreCheckedToo) {
+  const struct {
+    Arguments more;
+    int first;  ///< call that fails
+    std::string unnoticed;
+  } cases[] = {
+      // The root of the moment, and the ridge system.
+      {{"--forget", retain().string()}, 1, "the Cholesky factor of the second moment is off by "},
+      {{"--forget", retain().string()}, 2, "the solution of the ridge system failed: residual "},
+      {{"--rounding", "feedback"},
+       1,
+       "the factorization for --rounding feedback failed: residual "},
+  };
+  for (const auto& one : cases) {
+    SCOPED_TRACE(one.unnoticed);
+    const std::string at = "layers.0.attention_input: ";
+    const std::string call = fmt::format("cholesky:{}:", one.first);
+    expect_clean_failure(run_with(call + "3", run(one.more)),
+                         at + "the Cholesky factorization failed", 1);
+    expect_clean_failure(run_with(call + "half", run(one.more)),
+                         at + "the Cholesky factorization failed", 1);
+    expect_clean_failure(run_with(call + "wrong", run(one.more)), at + one.unnoticed, 1);
+  }
+}
+
+}  // namespace
+}  // namespace sagesan
