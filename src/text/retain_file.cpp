@@ -5,6 +5,13 @@
 #include "sagesan/support/error.h"
 
 namespace sagesan {
+namespace {
+
+/// No file has as many records or tokens, and no header has room for so many files that their sum
+/// overflows.
+constexpr int64_t kMost = 1'000'000'000'000;
+
+}  // namespace
 
 Json to_json(const std::vector<RetainFileReport>& files) {
   Json json = Json::array();
@@ -26,10 +33,10 @@ std::vector<RetainFileReport> retain_files_from_json(const Json& json, const std
     const JsonObject object(entry, where);
     files.push_back({.name = object.string("name"),
                      .hash = object.string("xxh3"),
-                     .records = object.integer("records", 0),
-                     .tokens = object.integer("tokens", 0),
-                     .truncated = object.integer("truncated", 0),
-                     .left_out = object.integer("left_out", 0)});
+                     .records = object.integer("records", 0, kMost),
+                     .tokens = object.integer("tokens", 0, kMost),
+                     .truncated = object.integer("truncated", 0, kMost),
+                     .left_out = object.integer("left_out", 0, kMost)});
   }
   return files;
 }

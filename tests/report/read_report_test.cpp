@@ -42,6 +42,8 @@ TEST(ReadReport, WhatIsWrongIsNamed) {
   refuse([](Json& json) { json["sites"]["layers.1.mlp_norm"].erase("tokens"); },
          "site 'layers.1.mlp_norm': key 'tokens': missing");
   refuse([](Json& json) { json["options"]["include"] = {1}; }, "expected a list of texts");
+  refuse([](Json& json) { json["inputs"]["retain"][0]["tokens"] = int64_t{1} << 50; },
+         "retain: key 'tokens': expected 0 to 1000000000000");
   refuse([](Json& json) { json["inputs"].erase("base"); }, "inputs: key 'base': missing");
   refuse([](Json& json) { json = Json::array(); }, "expected a JSON object, found array");
 }
