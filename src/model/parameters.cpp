@@ -225,6 +225,12 @@ void choose_layout(ModelConfiguration& model, const Checkpoint& checkpoint) {
 
 void match_parameters(ModelConfiguration& model, const Checkpoint& checkpoint) {
   choose_layout(model, checkpoint);
+  // Every family has this module in every layer.
+  const std::string beyond =
+      name_in_layer(model.names().attention_output, model.layer_count()) + ".weight";
+  if (const StoredTensor stored = checkpoint.find(beyond))
+    throw InputError(stored.where(),
+                     fmt::format("config.json asks for {} layers only", model.layer_count()));
   for (const auto& [name, parameter] : model_parameters(model)) {
     const StoredTensor stored = checkpoint.find(name);
     if (!stored) {

@@ -159,6 +159,8 @@ INSTANTIATE_TEST_SUITE_P(
          "b.safetensors: no such file"},
         {"TensorInNoShard", kIndex, R"({"weight_map":{"a":"a.safetensors"}})",
          "tensor 'a' is not in 'a.safetensors'"},
+        {"TensorInTwoShards", kIndex, R"({"weight_map":{"a":"a.safetensors","a":"b.safetensors"}})",
+         "twice"},
         {"WrongTypes", kIndex, R"({"weight_map":{"a":1}})", "expected a file name"},
         {"NoMap", kIndex, R"({"weights":{}})", "key 'weight_map': missing"},
         {"EmptyMap", kIndex, R"({"weight_map":{}})", "expected tensor names and files"},
@@ -284,6 +286,21 @@ INSTANTIATE_TEST_SUITE_P(
         {"NulBehind", "base/config.json", std::string("{}\0junk", 7), "NUL byte"},
     }),
     name_of);
+
+TEST_F(MalformedConfiguration, ThatContradictsTheTensors) {
+  const auto refuse_with = [&](const char* key, const json& value, const std::string& message) {
+    SCOPED_TRACE(key);
+    testing::write_file(base() / "config.json", with(key, value));
+    refuse(sanitize(), 3, {base().string(), message});
+  };
+  refuse_with(
+      "num_hidden_layers", 3,
+      "tensor 'model.layers.2.input_layernorm.weight' is missing, which config.json asks for");
+  refuse_with(
+      "num_hidden_layers", 1,
+      "tensor 'model.layers.1.self_attn.o_proj.weight': config.json asks for 1 layers only");
+  refuse_with("vocab_size", 100, "shape [64, 32], but config.json asks for [100, 32]");
+}
 
 TEST_F(MalformedConfiguration, MomentsThatAreNone) {
   testing::write_file(root_ / "m.safetensors", safetensors("{}"));

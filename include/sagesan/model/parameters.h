@@ -76,7 +76,7 @@ std::string head_name(const ModelConfiguration& model);
 
 /// Chooses among the family's layouts the one whose tensors `checkpoint` has. Throws `InputError`
 /// for the first tensor that the nearest layout asks for and the checkpoint lacks, or holds in
-/// another shape or in a dtype that cannot be computed with.
+/// another shape or in a dtype that cannot be computed with, and for a layer behind the last.
 void match_parameters(ModelConfiguration& model, const Checkpoint& checkpoint);
 
 }  // namespace sagesan
