@@ -14,7 +14,19 @@ namespace sagesan::testing {
 
 using Files = std::map<std::string, std::string>;
 
-/// Runs the program with faults (shim.cpp).
+/// Sets the environment of a child so that `faults` happen below `root` (shim.cpp). Allocates
+/// nothing there but what setenv does.
+inline std::function<void()> with_faults(const std::filesystem::path& root,
+                                         const std::string& faults, const std::string& log = "") {
+  return [faults, log, root = root.string()] {
+    ::setenv("LD_PRELOAD", SAGESAN_FAULT_SHIM, 1);
+    ::setenv("SAGESAN_FAULT_ROOT", root.c_str(), 1);
+    ::setenv("SAGESAN_FAULT", faults.c_str(), 1);
+    if (!log.empty()) ::setenv("SAGESAN_FAULT_LOG", log.c_str(), 1);
+  };
+}
+
+/// Runs the program with faults.
 class FaultTest : public CliTest {
  protected:
   FaultTest() {
@@ -30,14 +42,8 @@ class FaultTest : public CliTest {
     return files;
   }
 
-  /// Sets the environment of a child. Allocates nothing there but what setenv does.
   std::function<void()> with_faults(const std::string& faults, const std::string& log = "") const {
-    return [faults, log, root = root_.path().string()] {
-      ::setenv("LD_PRELOAD", SAGESAN_FAULT_SHIM, 1);
-      ::setenv("SAGESAN_FAULT_ROOT", root.c_str(), 1);
-      ::setenv("SAGESAN_FAULT", faults.c_str(), 1);
-      if (!log.empty()) ::setenv("SAGESAN_FAULT_LOG", log.c_str(), 1);
-    };
+    return testing::with_faults(root_.path(), faults, log);
   }
   RunResult run_with(const std::string& faults, const Arguments& arguments) const {
     return run_program(arguments, with_faults(faults));
