@@ -243,8 +243,9 @@ TEST_F(ForgetAwareCommand, RefusesWhatItDoesNotHave) {
 
 class Auto : public Sweep {
  protected:
+  std::filesystem::path page() const { return root_ / "auto.html"; }
   json search() {
-    succeed(sanitize({"--auto", "--forget", forget(), "--overwrite", "-q"}));
+    succeed(sanitize({"--auto", "--forget", forget(), "--overwrite", "-q", "--html", page()}));
     return json::parse(read_file(out() / "sagesan_report.json"));
   }
 };
@@ -276,6 +277,9 @@ TEST_F(Auto, TakesTheBestStepOfItsPath) {
   EXPECT_TRUE(name.starts_with(method) || (name == "unlearned" && method == "scale")) << name;
   EXPECT_EQ(report["options"]["keep_forgetting"], 0.95);
   EXPECT_EQ(report["inputs"]["forget"][0]["name"], "forget.jsonl");
+  const std::string html = read_file(page());
+  EXPECT_NE(html.find("it asked for 95 % of the forgetting"), std::string::npos);
+  EXPECT_NE(html.find(name), std::string::npos);
 }
 
 TEST_F(Auto, FindsTheSameAgain) {

@@ -164,7 +164,7 @@ TEST_F(PairMaker, OneSeedGivesTheSameBytes) {
   set_threads(2);
   const TemporaryDirectory other;
   const std::filesystem::path pairs = other.path() / "pairs";
-  make_pairs(pairs, 1, nullptr, 1, 0.1);
+  make_pairs(pairs, 1, nullptr, 1, 0.5);
   EXPECT_EQ(at::get_num_threads(), 2);
   set_threads(threads);
   const std::vector<double> base = probabilities(made_->base);
