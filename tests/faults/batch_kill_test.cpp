@@ -17,7 +17,7 @@ using testing::BatchResume;
 using testing::Files;
 using testing::RunResult;
 
-constexpr size_t kStep = 7;  // no divisor of what a job does again and again
+constexpr size_t kStep = 7;
 
 TEST_F(BatchResume, KilledAtAnyChange) {
   make_old_outputs();

@@ -29,9 +29,7 @@ inline std::function<void()> with_faults(const std::filesystem::path& root,
 /// Runs the program with faults.
 class FaultTest : public CliTest {
  protected:
-  FaultTest() {
-    TinyModel model;
-    model.shards = 2;
+  explicit FaultTest(const TinyModel& model = {.shards = 2}) {
     make_pair(model);
     inputs_ = read_inputs();
   }

@@ -8,8 +8,9 @@
 //                       changes the disk. `place` and `exchange` are renameat2's. ACTION is an
 //                       errno, `half` (of the bytes), `kill`, `stop` (SIGSTOP: the test does
 //                       something in between), or `int` (SIGINT). Signals come before the call.
-//                       Of LAPACK's functions an errno is the `info` they return, and `half` makes
-//                       the first half of the result zero, with an `info` that says success.
+//                       Of LAPACK's functions an errno is the `info` they return; `half` makes
+//                       the first half of the result zero, and `wrong` doubles a Cholesky factor,
+//                       both with an `info` that says success.
 // SAGESAN_FAULT_LOG     a file that gets a line for each call that counts
 #include <dlfcn.h>
 #include <fcntl.h>
