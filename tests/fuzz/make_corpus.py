@@ -43,6 +43,7 @@ def weights():
         b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[2,6]}}'))
     write("index", "valid-two", {"metadata": {"total_size": 12}, "weight_map": {
         "a": "model-1.safetensors", "b": "model-2.safetensors", "c": "model-2.safetensors"}})
+    write("index", "valid-part", {"weight_map": {"a": "model-1.safetensors"}})
     write("index", "escape", {"weight_map": {"a": "../model-1.safetensors"}})
 
 
