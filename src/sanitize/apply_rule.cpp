@@ -46,7 +46,7 @@ RootRemoval removal_through_root(const UpdateBlock& block, const Rule& rule, con
   Tensor before;
   {
     const StageClock clock("measure");
-    before = at::mm(block.d, through.root);
+    before = through.root.image(block.d);
   }
   auto [removed, image] = through.solve(block.d, before, block.start, filter.strength);
   return {with_gain(removed, block, rule, filter.gain), before, image.mul_(filter.gain)};
@@ -116,7 +116,7 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
       Responses& responses = figures.responses[i];
       responses.base += measure(weight, block.start);
       if (through && rule.through_root->measure == i) {
-        const Tensor rounding = at::mm(left - wanted, rule.through_root->root);
+        const Tensor rounding = rule.through_root->root.image(left - wanted);
         responses.before += squared_norm(through->before);
         responses.after += squared_norm(through->wanted + rounding);
         if (options.measure_rounding) responses.rounding += squared_norm(rounding);

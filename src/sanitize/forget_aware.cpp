@@ -76,13 +76,11 @@ const Tensor& ForgetAnchor::removal(double strength) const {
   return removal;
 }
 
-double ForgetAnchor::response(const Tensor& m) const { return response_to(root_, m); }
-
 Rule forget_aware_rule(const ForgetAnchor& anchor) {
   return {.removed = [&anchor](const Tensor& d, int64_t, double strength) -> Tensor {
             return at::mm(d, anchor.removal(strength));
           },
-          .measures = {[&anchor](const Tensor& m, int64_t) { return anchor.response(m); }}};
+          .measures = {[&anchor](const Tensor& m, int64_t) { return anchor.root().response(m); }}};
 }
 
 }  // namespace sagesan

@@ -55,7 +55,7 @@ void add_tied_curves(const Tensor& d, const Tensor& row_energies, const Subspace
     add_all(curves[0], penalties, inside * energy);
     curves[0].add(energy, squared_norm(rest) * energy);
     add_all(curves[1], penalties, inside * eigenvalues(head));
-    curves[1].add(energy, head.response(rest));
+    curves[1].add(energy, head.root.response(rest));
   }
 }
 
@@ -69,7 +69,7 @@ Rule linear_rule(const Subspace& subspace, Products* products) {
                 if (!coordinates.defined()) coordinates = at::mm(d, subspace.directions);
                 return removed_from_coordinates(coordinates, subspace, strength);
               },
-          .measures = {[&subspace](const Tensor& m, int64_t) { return subspace.response(m); }},
+          .measures = {[&subspace](const Tensor& m, int64_t) { return subspace.root.response(m); }},
           .through_root = ThroughRoot{.measure = 0,
                                       .root = subspace.root,
                                       .solve =
@@ -82,7 +82,7 @@ Rule linear_rule(const Subspace& subspace, Products* products) {
                 const auto [squares, outside] = split(d, subspace);
                 add_all(curves[0], subspace.relative_energies,
                         squares.sum(0).cpu() * eigenvalues(subspace));
-                curves[0].add(0, subspace.response(outside));
+                curves[0].add(0, subspace.root.response(outside));
               }};
 }
 
@@ -124,7 +124,7 @@ Rule tied_embedding_rule(const Tensor& row_energies, const Subspace& head) {
   rule.removed = [=, &head](const Tensor& d, int64_t start, double strength) {
     return removed_from_tied_embedding(d, rows_of(row_energies, d, start), head, strength);
   };
-  rule.measures.emplace_back([&head](const Tensor& m, int64_t) { return head.response(m); });
+  rule.measures.emplace_back([&head](const Tensor& m, int64_t) { return head.root.response(m); });
   rule.through_root = {
       .measure = 1,
       .root = head.root,

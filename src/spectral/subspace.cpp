@@ -29,8 +29,6 @@ std::vector<int64_t> half_octaves(int64_t count) {
 
 }  // namespace
 
-double Subspace::response(const Tensor& m) const { return response_to(root, m); }
-
 Spectrum::Spectrum(const SecondMoment& moment, double energy, const std::string& site,
                    double reference_trace)
     : channels_(moment.channels()), has_rows_(moment.has_rows()) {
@@ -55,12 +53,12 @@ Spectrum::Spectrum(const SecondMoment& moment, double energy, const std::string&
     const int64_t needed = leading_count(energy).first;
     const Tensor rest = vectors_.narrow(1, needed, values_.numel() - needed).to(at::kFloat);
     vectors_ = at::mm(rows.t(), vectors_.narrow(1, 0, needed));
-    root_ = at::cat({vectors_.to(at::kFloat), at::mm(rows.to(at::kFloat).t(), rest)}, 1);
+    root_.values = at::cat({vectors_.to(at::kFloat), at::mm(rows.to(at::kFloat).t(), rest)}, 1);
   } else if (values_.numel() < channels_) {
     root_ = root_of_matrix(matrix, site);
   } else {
     matrix = Tensor();  // as large as what comes now
-    root_ = (vectors_ * at::sqrt(eigen.values).to(vectors_.scalar_type())).to(at::kFloat);
+    root_.values = (vectors_ * at::sqrt(eigen.values).to(vectors_.scalar_type())).to(at::kFloat);
   }
 }
 
@@ -102,7 +100,7 @@ Subspace Spectrum::leading(double energy) const {
           .directions = directions,
           .relative_energies = kept / mean_energy_,
           .root = root_,
-          .directions_in_root = has_all ? Tensor() : at::mm(directions.t(), root_)};
+          .directions_in_root = has_all ? Tensor() : root_.image(directions.t())};
 }
 
 Subspace dominant_subspace(const SecondMoment& moment, double energy, const std::string& site,
@@ -119,7 +117,7 @@ Subspace with_random_directions(Subspace subspace, uint64_t seed) {
   for (int64_t i = 0; i < random.numel(); ++i) value[i] = normal(generator);
   const Tensor q = std::get<0>(at::linalg_qr(random));
   subspace.directions = q.to(subspace.directions.device(), at::kFloat).contiguous();
-  subspace.directions_in_root = at::mm(subspace.directions.t(), subspace.root);
+  subspace.directions_in_root = subspace.root.image(subspace.directions.t());
   return subspace;
 }
 

@@ -110,8 +110,8 @@ RC_GTEST_PROP(SolverProperties, ThroughTheRootItIsTheSame, ()) {
   const Subspace subspace = dominant_subspace(problem.collected, any_energy(), "site");
   const double strength = any_strength();
   const Tensor d = testing::to_tensor(problem.update);
-  const Matrix root = testing::to_eigen(subspace.root);
-  const SolvedThroughRoot found = solve_linear(d, d.matmul(subspace.root), subspace, strength);
+  const Matrix root = testing::to_eigen(subspace.root.values);
+  const SolvedThroughRoot found = solve_linear(d, subspace.root.image(d), subspace, strength);
   const Matrix plain = removed(problem, subspace, strength);
   RC_ASSERT((testing::to_eigen(found.removed) - plain).norm() <= 1e-4 * problem.update.norm());
   const double whole = (problem.update * root).norm();

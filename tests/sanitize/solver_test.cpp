@@ -107,7 +107,7 @@ TEST_P(LinearSolver, IsLinearInTheUpdateAndIdleAtStrengthZero) {
 /// What solving by D R gives must be what the plain form gives, and its image that of what is left.
 void expect_through_root(const SolvedThroughRoot& found, const Matrix& removed, const Matrix& d,
                          const Subspace& subspace) {
-  const Matrix root = testing::to_eigen(subspace.root);
+  const Matrix root = testing::to_eigen(subspace.root.values);
   EXPECT_LT((testing::to_eigen(found.removed) - removed).norm() / d.norm(), 2e-6);
   EXPECT_LT((testing::to_eigen(found.image) - (d - removed) * root).norm() / (d * root).norm(),
             2e-6);
@@ -118,12 +118,12 @@ TEST_P(LinearSolver, ThroughTheRootItIsTheSame) {
   const Tensor d = testing::to_tensor(problem.update);
   const Subspace own = dominant_subspace(problem.collected, 0.9, "site");
   EXPECT_FALSE(own.directions_in_root.defined());
-  const Matrix root = testing::to_eigen(own.root);
+  const Matrix root = testing::to_eigen(own.root.values);
   EXPECT_LT(testing::relative_error(root * root.transpose(), problem.moment), 1e-6);
   for (const Subspace& subspace : {own, with_random_directions(own, 1)}) {
     for (const double strength : {0.0, 2.0, std::numeric_limits<double>::infinity()}) {
       const Tensor removed = removed_from_linear(d, subspace, strength);
-      expect_through_root(solve_linear(d, at::mm(d, subspace.root), subspace, strength),
+      expect_through_root(solve_linear(d, subspace.root.image(d), subspace, strength),
                           testing::to_eigen(removed), problem.update, subspace);
     }
   }
@@ -140,7 +140,7 @@ TEST_P(LinearSolver, ThroughTheRootALowerEnergyAReferenceAndDeadChannelsAreTheSa
   for (const double energy : {0.5, 0.9, 1.0}) {
     const Subspace subspace = spectrum.leading(energy);
     const Tensor removed = removed_from_linear(d, subspace, 2);
-    expect_through_root(solve_linear(d, at::mm(d, subspace.root), subspace, 2),
+    expect_through_root(solve_linear(d, subspace.root.image(d), subspace, 2),
                         testing::to_eigen(removed), problem.update, subspace);
   }
 }
@@ -207,7 +207,7 @@ TEST(TiedEmbeddingSolver, ThroughTheRootItIsTheSame) {
     const Tensor update = testing::to_tensor(d);
     const Tensor removed = removed_from_tied_embedding(update, energies, subspace, 2.5);
     expect_through_root(
-        solve_tied_embedding(update, at::mm(update, subspace.root), energies, subspace, 2.5),
+        solve_tied_embedding(update, subspace.root.image(update), energies, subspace, 2.5),
         testing::to_eigen(removed), d, subspace);
   }
 }

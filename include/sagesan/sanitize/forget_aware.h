@@ -5,6 +5,7 @@
 
 #include "sagesan/activations/moments.h"
 #include "sagesan/sanitize/rules.h"
+#include "sagesan/spectral/moment_root.h"
 
 namespace sagesan {
 
@@ -30,15 +31,15 @@ class ForgetAnchor {
   /// Computed once for each strength, in float64; throws `Error` where the residual says that it
   /// failed.
   const Tensor& removal(double strength) const;
-  /// trace(M S M^T), S unscaled, for `m` float32.
-  double response(const Tensor& m) const;
+  /// Of S, unscaled.
+  const MomentRoot& root() const { return root_; }
 
  private:
   Tensor solve(double strength) const;
 
   std::string site_;
-  double floor_;         ///< g
-  Tensor root_;          ///< of S, unscaled, float32
+  double floor_;  ///< g
+  MomentRoot root_;
   Tensor retain_;        ///< S as a raw sum, float64 `[channels, channels]`
   double retain_scale_;  ///< by which it is to be multiplied
   Tensor anchor_;        ///< A, float64; undefined where it is g I

@@ -29,7 +29,7 @@ using Measure = std::function<double(const Tensor& m, int64_t start)>;
 /// it.
 struct ThroughRoot {
   size_t measure;  ///< which of the rule's it is
-  Tensor root;     ///< R, float32 `[channels, any]`
+  MomentRoot root;
   std::function<SolvedThroughRoot(const Tensor& d, const Tensor& image, int64_t start,
                                   double strength)>
       solve;

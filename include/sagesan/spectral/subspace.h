@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "sagesan/activations/moments.h"
+#include "sagesan/spectral/moment_root.h"
 #include "sagesan/support/tensor.h"
 
 namespace sagesan {
@@ -20,13 +21,10 @@ struct Subspace {
   double residual = 0;       ///< relative error of the decomposition, as it was checked
   Tensor directions;         ///< U_k, float32 `[channels, k]`
   Tensor relative_energies;  ///< h_i = l_i * d / trace(S), float64 `[k]` on the CPU
-  Tensor root;               ///< R with S = R R^T, float32 `[channels, tokens or channels]`
+  MomentRoot root;           ///< of S
   /// U_k^T R, float32 `[k, tokens or channels]`; undefined where it is diagonal: the first k
   /// columns of R are then those of U_k, each times the root of its l_i.
   Tensor directions_in_root;
-
-  /// trace(M S M^T) for `m` float32 `[out, channels]`.
-  double response(const Tensor& m) const;
 };
 
 /// S with all its directions, decomposed once for several shares of the energy.
@@ -54,7 +52,7 @@ class Spectrum {
 
   Tensor values_;   ///< float64, descending, on the CPU
   Tensor vectors_;  ///< columns: directions; where there are rows, each times the root of its value
-  Tensor root_;
+  MomentRoot root_;
   double trace_, mean_energy_, residual_;
   int64_t channels_;
   bool has_rows_;

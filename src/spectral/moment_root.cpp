@@ -1,0 +1,66 @@
+#include "sagesan/spectral/moment_root.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "sagesan/spectral/cholesky.h"
+#include "sagesan/spectral/probes.h"
+#include "sagesan/support/error.h"
+
+namespace sagesan {
+namespace {
+
+/// What is added to every direction, of the mean eigenvalue, for a root of what is nearly singular.
+constexpr double kRootFloor = 1e-8;
+
+/// Columns of a triangular root whose product is taken at a time, without the zeros above them.
+int64_t panel_width(int64_t columns) { return std::clamp<int64_t>(columns / 8, 192, 512); }
+
+}  // namespace
+
+Tensor MomentRoot::image(const Tensor& m) const {
+  if (!is_lower_triangular) return at::mm(m, values);
+  const int64_t columns = values.size(1);
+  const int64_t step = panel_width(columns);
+  Tensor result = at::empty({m.size(0), columns}, m.options());
+  for (int64_t start = 0; start < columns; start += step) {
+    const int64_t width = std::min(step, columns - start);
+    Tensor panel = result.narrow(1, start, width);
+    at::mm_out(panel, m.narrow(1, start, columns - start),
+               values.narrow(0, start, columns - start).narrow(1, start, width));
+  }
+  return result;
+}
+
+double MomentRoot::response(const Tensor& m) const {
+  constexpr int64_t kRows = 8192;
+  double result = 0;
+  for (int64_t start = 0; start < m.size(0); start += kRows)
+    result += squared_norm(image(m.narrow(0, start, std::min(kRows, m.size(0) - start))));
+  return result;
+}
+
+MomentRoot root_of_moment(const SecondMoment& moment, const std::string& site) {
+  if (moment.has_rows()) return {moment.rows().t() / std::sqrt(moment.weight())};
+  Tensor matrix = moment.sum() / moment.weight();
+  return root_of_matrix(matrix, site);
+}
+
+MomentRoot root_of_matrix(Tensor& matrix, const std::string& site) {
+  const Tensor z = probe_vectors(matrix);
+  const Tensor image = at::mm(matrix, z);
+  matrix.diagonal().add_(kRootFloor * matrix.diagonal().mean().item<double>());
+  const Tensor root = cholesky_factor(matrix, site);
+  const double error =
+      std::sqrt(squared_norm(at::mm(root, at::mm(root.t(), z)) - image) / squared_norm(image));
+  if (!(error <= 1e-6)) {
+    throw Error(
+        ExitCode::kInternal,
+        fmt::format("{}: the Cholesky factor of the second moment is off by {:.1e}", site, error));
+  }
+  return {root.to(at::kFloat), true};
+}
+
+}  // namespace sagesan
