@@ -171,7 +171,7 @@ MemoryNeed memory_need(const SanitizeOptions& options, const SanitizeInputs& inp
 }
 
 bool must_spill(const SanitizeOptions& options, const MemoryNeed& need) {
-  const uint64_t limit = options.max_memory > 0 ? options.max_memory : physical_memory();
+  const uint64_t limit = options.max_memory > 0 ? options.max_memory : usable_memory();
   if (limit == 0 || need.bytes <= limit) return false;
   const bool enough = need.bytes - need.hidden <= limit;
   // Nobody asked for a limit: what can be done is done.

@@ -130,10 +130,10 @@ void give_plan_notices(const SanitizeInputs& inputs, const Plan& plan, const Not
 
 void give_memory_notice(const SanitizeOptions& options, const SanitizeResult& result,
                         const Notice& notice) {
-  const uint64_t there = physical_memory();
+  const uint64_t there = usable_memory();
   if (options.max_memory > 0 || there == 0 || result.memory_bytes <= there) return;
   notice(
-      fmt::format("the run needs about {} MiB of memory, and the machine has {}: fewer retain "
+      fmt::format("the run needs about {} MiB of memory, and there are {}: fewer retain "
                   "tokens (--max-tokens) need less",
                   result.memory_bytes >> 20, there >> 20));
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 
 namespace sagesan {
 
@@ -12,8 +13,10 @@ void keep_free_memory();
 /// large ones would otherwise keep the heap growing by tens of MiB a layer.
 void release_free_memory();
 
-/// Bytes of memory that the machine has; 0 where the system does not say.
-uint64_t physical_memory();
+/// Bytes of memory that this process may use: what the machine has, or what a control group (of a
+/// container, of a cluster's job) leaves it of that; 0 where the system does not say. The control
+/// groups are those that the files below `root` describe.
+uint64_t usable_memory(const std::filesystem::path& root = "/");
 
 /// Bytes of this process that are in memory now; 0 where the system does not say.
 uint64_t resident_memory();
