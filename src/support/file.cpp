@@ -171,8 +171,10 @@ void replace_text_file(const std::filesystem::path& path, std::string_view text)
 
 std::filesystem::path resolve_path(const std::filesystem::path& path) {
   std::error_code failed;
-  auto resolved = std::filesystem::weakly_canonical(path, failed);
-  if (failed) resolved = std::filesystem::absolute(path).lexically_normal();
+  // By itself it leaves a path relative of whose parts none exists.
+  const std::filesystem::path whole = std::filesystem::absolute(path);
+  auto resolved = std::filesystem::weakly_canonical(whole, failed);
+  if (failed) resolved = whole.lexically_normal();
   return resolved.has_filename() ? resolved : resolved.parent_path();
 }
 

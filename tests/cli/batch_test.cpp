@@ -254,6 +254,16 @@ TEST_F(Batch, TheFolderOfTheMomentsIsCheckedBeforeAnythingRuns) {
   EXPECT_EQ(statuses(summary), (Words{"failed", "failed"}));
 }
 
+TEST_F(Batch, BareNamesAreOfTheCurrentDirectory) {
+  write_manifest({job("a"), job("b")});
+  const RunResult run = testing::run_program(
+      {"batch", "batch.json", "--cache", "moments", "--device", "cpu", "-q"}, [this] {
+        if (::chdir(root_.path().c_str()) != 0) ::_exit(126);
+      });
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_TRUE(fs::exists(clean("b") / "model.safetensors"));
+}
+
 TEST_F(Batch, AnUnreadableInputFailsItsOwnJobAlone) {
   fs::create_symlink("loop", root_ / "loop");
   write_manifest({job("a", {{"unlearned", "loop"}}), job("b"), job("c")});

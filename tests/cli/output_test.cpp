@@ -35,6 +35,20 @@ TEST_F(Output, OverwriteOnlyWhatSagesanWrote) {
   refuse(sanitize({"--overwrite"}), 3, {out().string() + ": holds no sagesan_report.json"});
 }
 
+TEST_F(Output, ABareNameLiesInTheCurrentDirectory) {
+  const auto before = testing::snapshot(root_.path());
+  for (const char* target : {"out", "./out", "none/out"}) {
+    Arguments arguments = to(target);
+    arguments[2] = ".";  // the base
+    const testing::RunResult run = testing::run_program(arguments, [this] {
+      if (::chdir(base().c_str()) != 0) ::_exit(126);
+    });
+    EXPECT_EQ(run.code, 3) << run.err;
+    EXPECT_NE(run.err.find("must lie outside ."), std::string::npos) << run.err;
+  }
+  EXPECT_TRUE(testing::snapshot(root_.path()) == before);
+}
+
 TEST_F(Output, InsideEqualToOrLinkedToAnInput) {
   const std::string reason = "must lie outside ";
   refuse(to(base() / "out"), 3, {reason + base().string()});

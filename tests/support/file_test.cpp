@@ -203,6 +203,22 @@ TEST(CheckTextFileTarget, NamesWhatIsWrong) {
   EXPECT_TRUE(std::filesystem::is_empty(directory.path()));
 }
 
+TEST(ResolvePath, GoesFromTheRootWhateverExists) {
+  const TemporaryDirectory directory;
+  const std::filesystem::path before = std::filesystem::current_path();
+  const std::filesystem::path here = std::filesystem::canonical(directory.path());
+  std::filesystem::create_directory_symlink(".", here / "link");
+  std::filesystem::current_path(here);
+  std::vector<std::filesystem::path> found;
+  for (const char* path : {"new", "./new", "new/", "link/new"}) found.push_back(resolve_path(path));
+  const std::filesystem::path deep = resolve_path("none/new");
+  EXPECT_THROW(check_outside("new", {"."}), InputError);
+  EXPECT_NO_THROW(check_outside("new", {"newer"}));
+  std::filesystem::current_path(before);
+  for (const std::filesystem::path& path : found) EXPECT_EQ(path, here / "new");
+  EXPECT_EQ(deep, here / "none/new");
+}
+
 TEST(RecognizeFormat, NamesTheRealFormat) {
   EXPECT_EQ(recognize_format("version https://git-lfs.github.com/spec/v1\noid"),
             "a git-LFS pointer (run 'git lfs pull' to get the file itself)");
