@@ -5,10 +5,13 @@
 namespace sagesan {
 namespace {
 
-/// What is left of rows `m` of an update, or of the factor through which it reads its input.
-Tensor sanitize_rows(const Tensor& m, const Rule& rule, const Filter& filter) {
-  if (rule.goes_back) return m.masked_fill(rule.goes_back(m, 0), 0);
-  return (m - rule.removed(m, 0, filter.strength)) * filter.gain;
+/// What is left of rows `m` of an update, or of the factor through which it reads its input: like
+/// `m`. The rule sees what `read_update_block` would give it.
+Tensor sanitize_rows(const Tensor& m, const Rule& rule, const Filter& filter, at::Device device) {
+  const Tensor d = m.to(device, m.dim() > 1 ? at::kFloat : at::kDouble);
+  if (rule.goes_back) return m.masked_fill(rule.goes_back(d, 0).to(m.device()), 0);
+  const Tensor removed = rule.removed(d, 0, filter.strength);
+  return (m - removed.to(m.device(), m.scalar_type())) * filter.gain;
 }
 
 }  // namespace
@@ -24,7 +27,7 @@ Tensor& AdapterOutput::changed(const StoredTensor& stored) {
 }
 
 void AdapterOutput::add(const PlannedTensor& tensor, const Rule& rule, const Filter& filter,
-                        const Tensor& sanitized) {
+                        const Tensor& sanitized, at::Device device) {
   for (const AdapterChange& change : merged_.changes(tensor.update->name)) {
     if (change.low_rank) {
       const LowRankUpdate& update = *change.low_rank;
@@ -36,21 +39,21 @@ void AdapterOutput::add(const PlannedTensor& tensor, const Rule& rule, const Fil
       // An embedding's rows are its input; a linear module's factor is as its update, `[rank, in]`.
       const bool rows_are_input = parameter.kind == ParameterKind::kEmbedding;
       const Tensor part = values.select(0, slab);
-      const Tensor result = sanitize_rows(rows_are_input ? part.t() : part, rule, filter);
+      const Tensor result = sanitize_rows(rows_are_input ? part.t() : part, rule, filter, device);
       StoredFactor own = factor;
       own.first_expert += slab;
       own.slabs = 1;
       put_factor(own, (rows_are_input ? result.t() : result).unsqueeze(0), changed(factor.stored));
     } else if (change.whole) {
-      put_whole(change, sanitized);
+      put_whole(change, tensor.first_element(), sanitized);
     } else if (change.bias) {
       Tensor& bias = changed(change.bias);
-      bias.copy_(sanitize_rows(load(change.bias).to(at::kDouble), rule, filter));
+      bias.copy_(sanitize_rows(load(change.bias).to(at::kDouble), rule, filter, device));
     }
   }
 }
 
-void AdapterOutput::put_whole(const AdapterChange& change, const Tensor& sanitized) {
+void AdapterOutput::put_whole(const AdapterChange& change, int64_t first, const Tensor& sanitized) {
   std::vector<StoredTensor> places = change.copies;
   places.push_back(change.whole);
   if (change.base.info->name == updates_.tied_embedding) {
@@ -62,7 +65,7 @@ void AdapterOutput::put_whole(const AdapterChange& change, const Tensor& sanitiz
     }
   }
   for (const StoredTensor& place : places)
-    changed(place).view({-1}).narrow(0, 0, sanitized.numel()).copy_(sanitized);
+    changed(place).view({-1}).narrow(0, first, sanitized.numel()).copy_(sanitized);
 }
 
 void AdapterOutput::write(const std::filesystem::path& directory) const {

@@ -19,19 +19,21 @@ class AdapterOutput {
   AdapterOutput(const MergedAdapters& merged, const Adapter& adapter, const UpdateVector& updates)
       : merged_(merged), adapter_(adapter), updates_(updates) {}
 
-  /// Takes a tensor's filter into its factors; `rule` as it is applied to the update itself. What
-  /// is no product (tensors of modules_to_save, biases) is `sanitized` as a whole, `[elements]`.
+  /// Takes a tensor's filter into its factors; `rule` as it is applied to the update itself, on
+  /// `device`. What is no product (tensors of modules_to_save, biases) is `sanitized` as a whole,
+  /// `[elements]` of the tensor or of the expert's part.
   void add(const PlannedTensor& tensor, const Rule& rule, const Filter& filter,
-           const Tensor& sanitized);
-  /// Whether `add` wants the sanitized values of the whole tensor.
+           const Tensor& sanitized, at::Device device);
+  /// Whether `add` wants the sanitized values.
   bool wants_values(const PlannedTensor& tensor) const;
   /// Writes the adapter with its configuration.
   void write(const std::filesystem::path& directory) const;
 
  private:
   Tensor& changed(const StoredTensor& stored);
-  /// Puts `sanitized` in the place of a tensor's first rows, wherever the adapter has it.
-  void put_whole(const AdapterChange& change, const Tensor& sanitized);
+  /// Puts `sanitized` in the place of a tensor's elements from `first` on, wherever the adapter has
+  /// it.
+  void put_whole(const AdapterChange& change, int64_t first, const Tensor& sanitized);
 
   const MergedAdapters& merged_;
   const Adapter& adapter_;

@@ -131,16 +131,17 @@ SolveFigures SanitizeRun::apply(const PlannedTensor& tensor, const Rule& rule,
   if (adapter_ == nullptr) return apply_rule(update, rule, options, sink(update));
   if (!adapter_->wants_values(tensor)) {
     SolveFigures figures = apply_rule(update, rule, options, nullptr);
-    adapter_->add(tensor, rule, options.filter, Tensor());
+    adapter_->add(tensor, rule, options.filter, Tensor(), options.device);
     return figures;
   }
-  const TensorInfo& info = *update.unlearned.info;
-  const Tensor values = at::empty({info.elements()}, scalar_type(info.dtype));
+  const int64_t first = tensor.first_element();
+  const Tensor values =
+      at::empty(tensor.shape(), scalar_type(update.unlearned.info->dtype)).view({-1});
   const auto collect = [&](uint64_t start, const Tensor& block) {
-    values.narrow(0, static_cast<int64_t>(start), block.numel()).copy_(block.reshape({-1}));
+    values.narrow(0, static_cast<int64_t>(start) - first, block.numel()).copy_(block.reshape({-1}));
   };
   SolveFigures figures = apply_rule(update, rule, options, collect);
-  adapter_->add(tensor, rule, options.filter, values);
+  adapter_->add(tensor, rule, options.filter, values, options.device);
   return figures;
 }
 

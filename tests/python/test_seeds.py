@@ -9,7 +9,7 @@ import pytest
 import torch
 from adapters import (GPT2, LLAMA, MIXTRAL, QWEN3_MOE, SIZES, TIED, lora, make_adapter, make_routed_adapter,
                       merged_by_peft)
-from conftest import BUILD, make_model, perturb, random_texts, write_ids
+from conftest import BUILD, make_model, perturb, random_texts, save_state, write_ids
 from oracle import collect, penalty, solve
 from peft import get_peft_model
 from safetensors.torch import load_file, save_file
@@ -116,6 +116,40 @@ def test_adapter_merged_and_as_adapter(name, words, bench):
     assert any(not torch.equal(before[key], after[key]) for key in before)
     merge(bench, "merged_after", "sanitized")
     close(bench.tensors("merged_after"), full, base)
+
+
+def test_saved_experts(bench):
+    """All experts of a layer are one tensor, `[experts, out, in]`, of which each is solved by itself."""
+    model = make_base(bench, MIXTRAL)
+    train_adapter(bench, "adapter", lora(target_modules=["q_proj"], modules_to_save=["experts"]))
+    save_state(model, bench / "base")
+    full, _ = bench.sanitize("adapter", out="full")
+    sanitized, _ = bench.sanitize("adapter", "--out-format", "adapter", out="sanitized")
+    before, solved = load_file(bench / "adapter/adapter_model.safetensors"), 0
+    for name, tensor in sanitized.items():
+        if ".experts." in name:
+            assert torch.equal(tensor, full[name.removeprefix("base_model.model.")])
+            solved += not torch.equal(tensor, before[name])
+    assert solved == 4
+
+
+@pytest.mark.parametrize("words", [(), ("--method", "nullspace"), ("--method", "rollback", "--share", 0.25)],
+                         ids=["sage", "nullspace", "rollback"])
+def test_adapter_in_float64(bench, words):
+    """As one in float32, and at strength 0 not even rounded to that."""
+    make_base(bench, LLAMA)
+    train_adapter(bench, "adapter", lora(bias="all"))
+    expected, _ = bench.sanitize("adapter", "--out-format", "adapter", *words, out="expected")
+    path = bench / "adapter/adapter_model.safetensors"
+    before = {name: tensor.double() * (1 + 1e-12) for name, tensor in load_file(path).items()}
+    save_file(before, path, metadata={"format": "pt"})
+    wide, _ = bench.sanitize("adapter", "--out-format", "adapter", *words, out="wide")
+    for name, tensor in wide.items():
+        assert tensor.dtype == torch.float64
+        torch.testing.assert_close(tensor, expected[name].double(), rtol=1e-4, atol=1e-6)
+    if not words:
+        same, _ = bench.sanitize("adapter", "--out-format", "adapter", "--strength", 0, out="same")
+        assert all(torch.equal(before[name], tensor) for name, tensor in same.items())
 
 
 def test_adapter_on_bf16_is_never_rounded_before_it_is_sanitized(bench):

@@ -34,6 +34,10 @@ struct PlannedTensor {
   /// Its own shape: of an expert's part, that of the matrix.
   std::vector<int64_t> shape() const;
   MatrixView view() const { return parameter->view(expert); }
+  /// Where the elements of an expert's part start in the tensor's data; else 0.
+  int64_t first_element() const {
+    return expert ? view().start * update->unlearned.info->shape.back() : 0;
+  }
   /// Where the input of a solved one is observed.
   Site site() const { return expert ? parameter->expert_site(*expert) : parameter->site; }
 };
