@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "sagesan/activations/described_model.h"
 #include "sagesan/checkpoint/update_vector.h"
 #include "sagesan/jobs/batch.h"
@@ -90,9 +92,18 @@ void check_space(const SanitizeOptions& options, uint64_t bytes) {
                                              space.available >> 20));
 }
 
+ModelConfiguration sanitized_model(const SanitizeInputs& inputs, const UpdateVector& updates) {
+  ModelConfiguration model = inputs.model;
+  model.tied_head = !inputs.map.tied_embedding.empty();
+  if (const Update* embedding = updates.find(embedding_name(model)))
+    model.vocabulary = std::min(model.vocabulary, embedding->unlearned.info->shape[0]);
+  return model;
+}
+
 /// Pairs the tensors and checks what depends on the pair.
-void check_pair(const SanitizeOptions& options, const SanitizeInputs& inputs) {
+void check_pair(const SanitizeOptions& options, SanitizeInputs& inputs) {
   const UpdateVector updates = pair_tensors(inputs.base, inputs.unlearned.checkpoint, inputs.hints);
+  if (!inputs.model.architecture.empty()) inputs.sanitized_model = sanitized_model(inputs, updates);
   check_tied_heads(inputs, updates);
   check_vocabulary(options, inputs, updates);
   check_routed_parameters(updates, inputs.unlearned, inputs.map.parameters);
@@ -113,6 +124,13 @@ void read_texts(const SanitizeOptions& options, bool model_known, Preflight& pre
   const bool text =
       preflight.check([&] { texts = open_text_source(options.rendering, options.base); });
   inputs.chat = texts.records.chat;
+  // What all models have that the texts run through; 0 where that one could not be read.
+  ModelConfiguration reader = inputs.model;
+  const int64_t observed = inputs.observed_model(options).vocabulary;
+  const int64_t judged = options.automatic ? inputs.sanitized_model.vocabulary : 0;
+  for (const int64_t vocabulary : {observed, judged}) {
+    if (vocabulary > 0) reader.vocabulary = std::min(reader.vocabulary, vocabulary);
+  }
   for (const auto& [files, data] :
        {std::pair(&options.retain, &inputs.retain), {&options.forget, &inputs.forget}}) {
     if (files->empty()) continue;
@@ -120,7 +138,7 @@ void read_texts(const SanitizeOptions& options, bool model_known, Preflight& pre
       preflight.check([&, &names = *files, &read = *data] {
         read = read_token_data(names, texts,
                                {.max_length = options.max_length, .max_tokens = options.max_tokens},
-                               inputs.model);
+                               reader);
       });
     } else {
       // Without the model their content cannot be judged, but they can be missing.

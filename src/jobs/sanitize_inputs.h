@@ -17,6 +17,9 @@ struct SanitizeInputs {
   PairHints hints;           ///< of the pair
   ModelConfiguration model;  ///< as `unlearned_model`, empty where the moments file describes it
   ModelConfiguration unlearned_model;
+  /// Of what comes out: as `model`, but with a head of its own or fewer tokens where the unlearned
+  /// model has them.
+  ModelConfiguration sanitized_model;
   TokenData retain;                      ///< empty where there are collected moments
   TokenData forget;                      ///< empty where there are none
   std::optional<ChatTemplate> chat;      ///< that rendered them

@@ -33,7 +33,8 @@ class Candidate {
     auto tensors = std::make_unique<SanitizedTensors>(updates, plan_, inputs.device);
     tensors_ = tensors.get();
     checkpoint_ = Checkpoint::compute(options.unlearned, std::move(tensors), {options.unlearned});
-    run_.emplace(inputs.model, checkpoint_, texts.batch, texts.first_scored, inputs.device);
+    run_.emplace(inputs.sanitized_model, checkpoint_, texts.batch, texts.first_scored,
+                 inputs.device);
     for (const PlannedTensor& tensor : plan_.tensors) {
       if (tensor.treatment != Treatment::kSolve) continue;
       if (tensor.parameter->kind == ParameterKind::kBias) {

@@ -20,7 +20,7 @@ JudgingTexts read_judging_texts(const SweepOptions& options, const SanitizeInput
     const auto read = [&](const std::vector<std::filesystem::path>& files, bool is_forget,
                           std::vector<RetainFileReport>& reports) {
       preflight.check([&] {
-        TokenData data = read_token_data(files, source, limits, inputs.model);
+        TokenData data = read_token_data(files, source, limits, inputs.sanitized_model);
         texts.add(data, is_forget);
         reports = std::move(data.files);
       });

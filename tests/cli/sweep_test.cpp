@@ -114,6 +114,57 @@ TEST_F(Sweep, EvaluatesWhatSanitizeWouldWrite) {
   }
 }
 
+TEST_F(Sweep, JudgesAHeadThatTheBaseTies) {
+  TinyModel model;
+  model.tied = true;
+  model.noise = 0.3;
+  make_texts(model);
+  testing::TinyWeights weights = testing::unlearned_weights(model);
+  testing::TinyTensor head = testing::tensor_named(weights, "model.embed_tokens.weight");
+  head.name = "lm_head.weight";
+  for (size_t i = 0; i < head.values.size(); i += 3) head.values[i] += 0.05;
+  weights.push_back(head);
+  model.tied = false;
+  testing::write_checkpoint(unlearned(), model, weights);
+  const json found = run({"--strengths", "1,10", "--keep-forgetting", "0.5", "--out", out()});
+  expect_same(found["base"], evaluate(base()), "base");
+  expect_same(found["unlearned"], evaluate(unlearned()), "unlearned");
+  for (const json& candidate : found["candidates"]) {
+    if (candidate["name"] == found["written"])
+      expect_same(candidate, evaluate(out()), candidate["name"]);
+  }
+  succeed(sanitize({"--auto", "--forget", forget(), "--overwrite", "-q"}));
+}
+
+TEST_F(Sweep, JudgesAVocabularyThatTheUnlearnedModelCut) {
+  for (const bool tied : {false, true}) {
+    TinyModel model;
+    model.tied = tied;
+    model.noise = 0.5;
+    make_texts(model);
+    TinyModel smaller = model;
+    smaller.vocabulary -= 4;
+    testing::TinyWeights weights = testing::unlearned_weights(model);
+    for (testing::TinyTensor& tensor : weights) {
+      if (tensor.shape[0] != model.vocabulary || tensor.shape.size() < 2) continue;
+      tensor.shape[0] = smaller.vocabulary;
+      tensor.values.resize(static_cast<size_t>(smaller.vocabulary * smaller.hidden));
+    }
+    testing::write_checkpoint(unlearned(), smaller, weights);
+    for (const auto& path : {retain(), forget()})
+      write_file(path, testing::tiny_records(4, 16, smaller.vocabulary, 7));
+    const std::string outside =
+        "other.jsonl:1: token id 61 is outside the model's vocabulary of 60";
+    write_file(other(), "{\"input_ids\": [1, 2, 61]}\n");
+    refuse(sweep(), 3, {outside});
+    refuse(sanitize({"--retain", other(), "--activations", "unlearned"}), 3, {outside});
+    refuse(sanitize({"--auto", "--forget", other()}), 3, {outside});
+    write_file(other(), testing::tiny_records(4, 16, smaller.vocabulary, 9));
+    const json found = run({"--strengths", "1"});
+    expect_same(found["unlearned"], evaluate(unlearned()), "unlearned");
+  }
+}
+
 TEST_F(Sweep, WritesTheBest) {
   const json found = run({"--strengths", "0.3,1", "--keep-forgetting", "0.5", "--out", out()});
   ASSERT_FALSE(found["best"].is_null());
