@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "check_moments.h"
 #include "sagesan/sanitize/rules.h"
 #include "sagesan/spectral/moment_matrix.h"
 #include "sagesan/support/error.h"
@@ -149,7 +150,7 @@ MomentsBias measure_bias(const std::string& name, const MomentsFile& file,
                          const std::vector<Plan>& plans, const std::function<void()>& advance) {
   MomentsBias result{
       .name = name, .files = file.origin().retain_files, .tokens = file.origin().tokens()};
-  BiasRun(file, plans, result, advance).run();
+  compute_with_moments([&] { BiasRun(file, plans, result, advance).run(); });
   add_sums(result);
   return result;
 }

@@ -28,4 +28,13 @@ void check_moments(const MomentsFile& moments, const std::string& identity,
   }
 }
 
+void compute_with_moments(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::kInternal) throw;
+    throw Error(ExitCode::kBadInput, error.what());
+  }
+}
+
 }  // namespace sagesan

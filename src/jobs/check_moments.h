@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -15,5 +16,9 @@ namespace sagesan {
 void check_moments(const MomentsFile& moments, const std::string& identity,
                    const std::string& whose, const std::set<Site>& sites,
                    const std::map<std::string, Parameter>& parameters);
+
+/// Calls `action`, which computes with collected moments: a stranger's numbers, so that what fails
+/// is bad input and no bug of ours.
+void compute_with_moments(const std::function<void()>& action);
 
 }  // namespace sagesan

@@ -2,9 +2,12 @@
 
 #include <cmath>
 #include <memory>
+#include <optional>
+#include <utility>
 
 #include "activation_bias.h"
 #include "check_moments.h"
+#include "pair_model.h"
 #include "sagesan/activations/described_model.h"
 #include "sagesan/jobs/preflight.h"
 #include "sagesan/model/parameters.h"
@@ -17,32 +20,52 @@ namespace {
 
 using MomentsFiles = std::vector<std::unique_ptr<MomentsFile>>;
 
-ModelMap read_model(const Checkpoint& checkpoint) {
-  ModelConfiguration model = read_configuration(checkpoint.path());
-  match_parameters(model, checkpoint);
-  return map_model(model);
-}
-
-/// The tensors' meaning. Without moments it is of no importance: empty where it is not known.
-ModelMap find_model(const Checkpoint& base, const MomentsFiles& moments) {
-  for (const auto& file : moments) {
-    if (!file->origin().model.empty()) return read_described_model(*file, base);
-  }
-  if (!moments.empty()) return read_model(base);
-  try {
-    return read_model(base);
-  } catch (const InputError&) {
-    return {};
-  }
-}
+/// One unlearned model and what its tensors are. Without moments that is of no importance: empty
+/// where it is not known.
+struct InspectedModel {
+  UnlearnedModel unlearned;
+  ModelMap map;
+  PairHints hints;
+};
 
 /// Everything that is read, opened and checked.
 struct Inputs {
   Checkpoint base;
-  std::vector<UnlearnedModel> models;
+  std::vector<InspectedModel> models;
   MomentsFiles moments;
-  ModelMap map;
 };
+
+/// The base's configuration; nothing where the moments describe its model, or where there are no
+/// moments and its family is not known.
+std::optional<ModelConfiguration> read_base_model(const Inputs& inputs) {
+  for (const auto& file : inputs.moments) {
+    if (!file->origin().model.empty()) return std::nullopt;
+  }
+  try {
+    ModelConfiguration model = read_configuration(inputs.base.path());
+    match_parameters(model, inputs.base);
+    return model;
+  } catch (const InputError&) {
+    if (!inputs.moments.empty()) throw;
+    return std::nullopt;
+  }
+}
+
+void read_model(const std::filesystem::path& directory, const Inputs& inputs,
+                const std::optional<ModelConfiguration>& base, InspectedModel& model) {
+  if (base) {
+    PairModel pair = read_pair_model(*base, inputs.base, directory);
+    model.map = std::move(pair.map);
+    model.hints = std::move(pair.hints);
+    return;
+  }
+  for (const auto& file : inputs.moments) {
+    if (file->origin().model.empty()) continue;
+    model.map = read_described_model(*file, inputs.base);
+    model.hints = pair_hints(model.map);
+    return;
+  }
+}
 
 void open(const InspectOptions& options, Inputs& inputs) {
   Preflight preflight;
@@ -51,17 +74,22 @@ void open(const InspectOptions& options, Inputs& inputs) {
     preflight.check(
         [&] { inputs.moments.push_back(std::make_unique<MomentsFile>(moments.second)); });
   }
+  std::optional<ModelConfiguration> configuration;
   const bool known = base && inputs.moments.size() == options.moments.size() &&
-                     preflight.check([&] { inputs.map = find_model(inputs.base, inputs.moments); });
+                     preflight.check([&] { configuration = read_base_model(inputs); });
   for (const auto& named : options.models) {
     preflight.check([&] {
       if (!base) return;
-      inputs.models.push_back(open_unlearned(named.second, inputs.base));
-      if (!known) return;
-      const UnlearnedModel& model = inputs.models.back();
-      const UpdateVector updates =
-          pair_tensors(inputs.base, model.checkpoint, pair_hints(inputs.map));
-      if (!options.moments.empty()) check_routed_parameters(updates, model, inputs.map.parameters);
+      InspectedModel model{.unlearned = open_unlearned(named.second, inputs.base)};
+      if (known) {
+        read_model(named.second, inputs, configuration, model);
+        const UpdateVector updates =
+            pair_tensors(inputs.base, model.unlearned.checkpoint, model.hints);
+        check_tied_heads(inputs.base, updates);
+        if (!options.moments.empty())
+          check_routed_parameters(updates, model.unlearned, model.map.parameters);
+      }
+      inputs.models.push_back(std::move(model));
     });
   }
   preflight.finish();
@@ -99,11 +127,12 @@ void measure_moments(const InspectOptions& options, const Inputs& inputs,
                      InspectResult& result) {
   std::vector<Plan> plans;
   double tensors = 0;
-  for (const UpdateVector& each : updates) {
-    plans.push_back(bias_plan(each, inputs.map));
+  for (size_t i = 0; i < updates.size(); ++i) {
+    const ModelMap& map = inputs.models[i].map;
+    plans.push_back(bias_plan(updates[i], map));
     tensors += static_cast<double>(plans.back().tensors.size());
     for (const auto& file : inputs.moments)
-      check_moments(*file, each.base_identity, "base", plans.back().sites, inputs.map.parameters);
+      check_moments(*file, updates[i].base_identity, "base", plans.back().sites, map.parameters);
   }
   double done = 0;
   const auto advance = [&] {
@@ -122,14 +151,14 @@ InspectResult inspect(const InspectOptions& options, const Progress& progress) {
   Inputs inputs;
   open(options, inputs);
   std::vector<UpdateVector> updates;
-  for (const UnlearnedModel& model : inputs.models)
-    updates.push_back(compare(inputs.base, model.checkpoint, progress, pair_hints(inputs.map)));
-  InspectResult result{.architecture = inputs.map.architecture,
+  for (const InspectedModel& model : inputs.models)
+    updates.push_back(compare(inputs.base, model.unlearned.checkpoint, progress, model.hints));
+  InspectResult result{.architecture = inputs.models.front().map.architecture,
                        .base_identity = updates.front().base_identity,
                        .unlearned_identity = updates.front().unlearned_identity,
                        .tensors_total = static_cast<int64_t>(updates.front().updates.size())};
   for (const auto& [name, directory] : options.models) result.models.push_back(name);
-  list_changes(updates.front(), inputs.map, progress, result);
+  list_changes(updates.front(), inputs.models.front().map, progress, result);
   if (!inputs.moments.empty()) measure_moments(options, inputs, updates, progress, result);
   return result;
 }

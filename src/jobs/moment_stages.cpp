@@ -1,5 +1,6 @@
 #include "moment_stages.h"
 
+#include "check_moments.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -20,7 +21,7 @@ double MomentStages::expert_trace(const Site& site) {
     const std::string name = Site{site.layer, site.kind, i}.name();
     found->second += std::get<SecondMoment>(inputs_.moments->read(name, at::kCPU)).trace();
   }
-  // Divided at the end, as in a run of the model: the same bytes come out.
+  // Divided at the end, as in a run of the model: where moments are sums the same bytes come out.
   return found->second / static_cast<double>(inputs_.map.experts);
 }
 
@@ -33,12 +34,7 @@ void MomentStages::run_stage(const MomentSink& sink) {
   const int64_t layer = next_->layer;
   for (; next_ != plan_.sites.end() && next_->layer == layer; ++next_) {
     const SiteMoment moment = inputs_.moments->read(next_->name(), inputs_.device);
-    try {
-      sink(*next_, moment, expert_trace(*next_));
-    } catch (const Error& error) {
-      if (error.code() != ExitCode::kInternal) throw;
-      throw Error(ExitCode::kBadInput, error.what());
-    }
+    compute_with_moments([&] { sink(*next_, moment, expert_trace(*next_)); });
   }
 }
 

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
+#include "pair_model.h"
 #include "sagesan/activations/described_model.h"
 #include "sagesan/checkpoint/update_vector.h"
 #include "sagesan/jobs/batch.h"
@@ -14,54 +16,6 @@
 
 namespace sagesan {
 namespace {
-
-/// Reads what the unlearned checkpoint says of its model; the base's where it says nothing.
-void read_unlearned_model(const SanitizeOptions& options, SanitizeInputs& inputs) {
-  inputs.unlearned_model = inputs.model;
-  const std::filesystem::path config = options.unlearned / "config.json";
-  if (!std::filesystem::exists(config)) return;
-  inputs.unlearned_model = read_configuration(options.unlearned);
-  if (inputs.model.architecture != inputs.unlearned_model.architecture) {
-    throw InputError(config.string(),
-                     "the architecture differs from the base's: base and unlearned must be the "
-                     "same model");
-  }
-}
-
-/// Whether the head is tied to the embedding may differ where the values do not.
-void settle_tied_head(const SanitizeOptions& options, SanitizeInputs& inputs) {
-  const bool tied = inputs.unlearned_model.tied_head;
-  if (tied && !inputs.model.tied_head) {
-    const StoredTensor head = inputs.base.find(head_name(inputs.model));
-    if (!same_bytes(head, inputs.base.find(embedding_name(inputs.model)))) {
-      throw InputError((options.unlearned / "config.json").string(),
-                       "ties the head to the embedding, but the base has two different ones: base "
-                       "and unlearned must be the same model");
-    }
-    inputs.model.tied_head = true;
-  }
-  inputs.map = map_model(inputs.model);
-  inputs.hints = pair_hints(inputs.map);
-  if (tied || !inputs.model.tied_head) return;
-  inputs.hints.untied = true;
-  ModelConfiguration untied = inputs.model;
-  untied.tied_head = false;
-  inputs.map = map_model(untied);
-}
-
-/// Two tensors of one parameter must agree, or one of them would be sanitized as what it is not.
-void check_tied_heads(const SanitizeInputs& inputs, const UpdateVector& updates) {
-  for (const StoredTensor& head : updates.tied_copies) {
-    const bool of_base = inputs.base.find(head.info->name).info == head.info;
-    const Update* update = updates.find(updates.tied_embedding);
-    const StoredTensor embedding =
-        of_base ? inputs.base.find(updates.tied_embedding) : update->whole();
-    if (same_bytes(head, embedding)) continue;
-    throw InputError(head.where(),
-                     "differs from the embedding although tie_word_embeddings is true: "
-                     "set it to false in a config.json beside it, or remove the tensor");
-  }
-}
 
 /// Embedding and head must have as many rows, or nothing can load the output. Only in what a user
 /// loads as it is; a delta or an adapter is no whole model.
@@ -104,7 +58,7 @@ ModelConfiguration sanitized_model(const SanitizeInputs& inputs, const UpdateVec
 void check_pair(const SanitizeOptions& options, SanitizeInputs& inputs) {
   const UpdateVector updates = pair_tensors(inputs.base, inputs.unlearned.checkpoint, inputs.hints);
   if (!inputs.model.architecture.empty()) inputs.sanitized_model = sanitized_model(inputs, updates);
-  check_tied_heads(inputs, updates);
+  check_tied_heads(inputs.base, updates);
   check_vocabulary(options, inputs, updates);
   check_routed_parameters(updates, inputs.unlearned, inputs.map.parameters);
   check_tied_adapter(inputs.unlearned, inputs.map);
@@ -198,8 +152,11 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
   bool known = described;
   if (unlearned && base && matched) {
     known = preflight.check([&] {
-      read_unlearned_model(options, inputs);
-      settle_tied_head(options, inputs);
+      PairModel pair = read_pair_model(inputs.model, inputs.base, options.unlearned);
+      inputs.model = std::move(pair.base);
+      inputs.unlearned_model = std::move(pair.unlearned);
+      inputs.map = std::move(pair.map);
+      inputs.hints = std::move(pair.hints);
       if (!options.unlearned_activations) return;
       if (inputs.unlearned.merged != nullptr) {
         throw InputError(options.unlearned.string(),

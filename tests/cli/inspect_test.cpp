@@ -76,6 +76,28 @@ TEST_F(Inspect, AgreesWithTheReportOfSanitize) {
   expect_as_reported(tied);
 }
 
+TEST_F(Inspect, SeesAHeadThatTheBaseTies) {
+  TinyModel model;
+  model.tied = true;
+  make_pair(model);
+  testing::TinyWeights weights = testing::unlearned_weights(model);
+  testing::TinyTensor head = testing::tensor_named(weights, "model.embed_tokens.weight");
+  head.name = "lm_head.weight";
+  head.values[0] += 1;
+  weights.push_back(head);
+  testing::write_checkpoint(unlearned(), model, weights);
+  refuse(inspect(), 3, {"'lm_head.weight': differs from the embedding although tie_word"});
+  model.tied = false;
+  testing::write_checkpoint(unlearned(), model, weights);
+  const json all = json::parse(succeed(
+      inspect({"--moments", "m=" + collect("m.safetensors", retain()).string(), "--json"})));
+  std::set<std::string> changed, measured;
+  for (const json& tensor : all["changed"]) changed.insert(tensor["name"]);
+  for (const json& tensor : all["moments"]["m"]["tensors"]) measured.insert(tensor["name"]);
+  EXPECT_EQ(changed, measured);
+  EXPECT_TRUE(measured.contains("lm_head.weight"));
+}
+
 TEST_F(Inspect, PrintsATableForEachMomentsFile) {
   make_pair();
   testing::write_file(root_ / "gone.jsonl", testing::tiny_records(3, 20, 64, 7));
@@ -116,6 +138,8 @@ TEST_F(Inspect, AnUnchangedModelHasNoBias) {
 TEST_F(Inspect, WhatDoesNotBelongTogetherIsRefused) {
   make_pair();
   const auto moments = collect("m.safetensors", retain());
+  refuse(inspect({"--moments", "\xff=" + moments.string(), "--json"}), 2,
+         {"--moments '\\xff': the name is no UTF-8"});
   refuse(inspect({"--sanitized", base()}), 2, {"--sanitized", "give --moments, too"});
   refuse(inspect({"--moments", moments, "--sanitized", unlearned()}), 2,
          {"--sanitized: the name 'unlearned' is given twice"});

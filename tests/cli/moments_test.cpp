@@ -161,8 +161,11 @@ TEST_F(Moments, NumbersThatCannotBeAreRefusedByName) {
         std::memcpy(content.data() + tensor.offset + i, &value, sizeof value);
     }
     write_file(root_ / "spoilt.safetensors", content);
-    refuse(with_moments(root_ / "spoilt.safetensors"), 3,
-           {"spoilt.safetensors", name.substr(0, name.rfind('.'))});
+    const std::vector<std::string> named = {"spoilt.safetensors", name.substr(0, name.rfind('.'))};
+    refuse(with_moments(root_ / "spoilt.safetensors"), 3, named);
+    refuse({"inspect", "--base", base(), "--unlearned", unlearned(), "--moments",
+            root_ / "spoilt.safetensors"},
+           3, named);
   };
   spoil("embedding.sum", 0);
   spoil("embedding.sum", -1);
