@@ -27,7 +27,9 @@ struct Removal {
 
 Removal with_gain(Tensor removed, const UpdateBlock& block, const Rule& rule, double gain) {
   if (gain != 1) removed = removed * gain + block.d * (1 - gain);
-  return {removed, rule.goes_back ? rule.goes_back(block.d, block.start) : Tensor()};
+  if (!rule.goes_back) return {removed, Tensor()};
+  const Tensor back = rule.goes_back(block.d, block.start);
+  return {removed.masked_fill(back, 0), back};
 }
 
 Removal removal(const UpdateBlock& block, const Rule& rule, const Filter& filter) {
@@ -62,8 +64,9 @@ Tensor wanted_update(const UpdateBlock& block, const Removal& removal) {
 Tensor new_values(const UpdateBlock& block, const Removal& removal, const Rule& rule, DType dtype,
                   const std::string& name) {
   Tensor stored = block.stored;
+  // In the dtype that holds both.
   if (removal.back.defined())
-    stored = at::where(removal.back, block.base.to(stored.scalar_type()), stored);
+    stored = at::where(removal.back, block.base, stored.to(block.base.scalar_type()));
   const Tensor removed = removal.removed.to(block.base.scalar_type());
   // Where nothing is taken out the stored bits stay: feedback would only move what is exact.
   if (!rule.feedback.defined() || removed.count_nonzero().item<int64_t>() == 0)

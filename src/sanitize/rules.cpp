@@ -156,7 +156,11 @@ Rule uniform_rule(Rule rule) {
 }
 
 Rule base_rule() {
-  return {.removed = [](const Tensor& d, int64_t, double) { return d; }};
+  Rule rule = keep_rule();
+  rule.goes_back = [](const Tensor& d, int64_t) {
+    return at::ones(d.sizes(), d.options().dtype(at::kBool));
+  };
+  return rule;
 }
 
 Rule keep_rule() {

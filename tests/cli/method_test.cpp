@@ -333,6 +333,42 @@ class Rollback : public Methods {
   std::map<std::string, std::vector<std::string>> base_, unlearned_, out_;
 };
 
+TEST_F(Rollback, IntoAWiderDtypeIsTheBaseBitForBit) {
+  TinyModel model;
+  testing::make_base(base(), model);
+  model.dtype = DType::kBF16;
+  testing::make_unlearned(unlearned(), model);
+  testing::write_file(retain(), testing::tiny_records(5, 20, model.vocabulary));
+  roll_back({"--share", "1", "--dtype", "f32"});
+  int64_t linear = 0;
+  for (const json& tensor : report_["tensors"]) {
+    if (tensor["kind"] != "linear") continue;
+    const std::string name = tensor["name"];
+    EXPECT_EQ(out_.at(name), base_.at(name)) << name;
+    ++linear;
+  }
+  EXPECT_EQ(linear, 15);
+}
+
+/// Not what is left of it after a subtraction: here it is a millionth of the update.
+TEST_F(Methods, OtherBaseOfAnotherDtypeIsTheBaseRounded) {
+  TinyModel model;
+  testing::TinyWeights weights = testing::base_weights(model);
+  testing::TinyTensor& embedding = testing::tensor_named(weights, "model.embed_tokens.weight");
+  for (double& value : embedding.values) value *= 1e-6;
+  testing::write_checkpoint(base(), model, weights);
+  const std::string expected = testing::encode_values(embedding.values, DType::kBF16);
+  model.dtype = DType::kBF16;
+  testing::make_unlearned(unlearned(), model);
+  testing::write_file(retain(), testing::tiny_records(5, 20, model.vocabulary));
+  run({"--other", "base"});
+  std::string bytes;
+  for (const std::string& element :
+       read_elements(out() / "model.safetensors").at("model.embed_tokens.weight"))
+    bytes += element;
+  EXPECT_EQ(bytes, expected);
+}
+
 TEST_F(Rollback, ShareOneIsTheBaseBitForBit) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     for (const bool tied : {false, true}) {

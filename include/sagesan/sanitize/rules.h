@@ -42,8 +42,8 @@ struct Rule {
   std::vector<Measure> measures;
   /// Where it is given: the same as `removed` with fewer products where all is measured.
   std::optional<ThroughRoot> through_root;
-  /// Where it is given: the elements of the same rows that become the base's own values, bit for
-  /// bit where the dtypes agree; bool, broadcast against `d`.
+  /// Where it is given: the elements of the same rows that become the base's own values, rounded to
+  /// the output's dtype; bool, broadcast against `d`.
   std::function<Tensor(const Tensor& d, int64_t start)> goes_back;
   /// Where it is given: results are rounded with error feedback by this (`feedback_factor`).
   Tensor feedback;
