@@ -10,8 +10,7 @@ ObservationPlan linear_sites(const std::set<Site>& sites, const SanitizeInputs& 
                              double token_cap) {
   ObservationPlan plan{.token_cap = token_cap};
   for (const Site& site : sites) {
-    const bool tied_head = !inputs.map.tied_embedding.empty() && site.kind == SiteKind::kHeadInput;
-    if (!site.is_diagonal() && !tied_head) plan.sites.insert(site);
+    if (!site.is_diagonal() && !inputs.map.is_tied_head(site)) plan.sites.insert(site);
   }
   return plan;
 }

@@ -25,7 +25,7 @@ constexpr double kSolveBlocks = 16;
 
 /// What is held while the inputs of one site are solved for, without its moment: counted in copies
 /// of a matrix as large as the moment.
-double solving(const SanitizeOptions& options, double channels, double rows, bool is_head) {
+double solving(const SanitizeOptions& options, double channels, double rows, bool is_tied_head) {
   const double square = channels * channels;
   if (options.method == Method::kForgetAware) return 44 * square;
   // Rows and directions in float64, both in float32, and a decomposition of the Gram matrix.
@@ -33,7 +33,7 @@ double solving(const SanitizeOptions& options, double channels, double rows, boo
   if (options.method == Method::kRollback) return 28 * square;
   const bool every = options.energy == 1 || uses_every_direction(options.method);
   // A root, and then a system of which matrix, factor and solution are there at once.
-  if (every && !is_head && !options.target_bias) return 28 * square;
+  if (every && !is_tied_head && !options.target_bias) return 28 * square;
   // `eigh` takes three copies beside the matrix; float32 beside the float64 one.
   return every || channels < 256 ? 32 * square : 24 * square;
 }
@@ -136,9 +136,8 @@ class Model {
          other != plan_.sites.end() && other->layer == site.layer; ++other) {
       if (!other->is_diagonal() && !other->is_expert()) waiting += moment(*other);
     }
-    const bool head = site.kind == SiteKind::kHeadInput;
     return waiting + kSolveBlocks * solved_elements(site) * kFloat +
-           solving(options_, channels(site), rows(site), head);
+           solving(options_, channels(site), rows(site), inputs_.map.is_tied_head(site));
   }
 
   const SanitizeOptions& options_;

@@ -299,7 +299,8 @@ void SanitizeRun::solve_with(const Site& site, const SiteMoment& moment, double 
     return;
   }
   const SiteRules rules(site, moment, reference_trace, origin_of(site, options_), {&options_},
-                        forget_ ? forget_->at(site) : ForgetMoment{});
+                        forget_ ? forget_->at(site) : ForgetMoment{},
+                        inputs_.map.is_tied_head(site));
   if (site.is_embedding() && is_tied(site)) row_energies_ = rules.energies();
   add_site_report(site, moment, rules.subspace(options_));
   if (readers == readers_.end()) return;

@@ -148,7 +148,7 @@ class Race {
       step(0);
       stages.run_stage([&](const Site& site, const SiteMoment& moment, double reference_trace) {
         auto rules = std::make_unique<SiteRules>(site, moment, reference_trace, site.name(), users_,
-                                                 ForgetMoment{});
+                                                 ForgetMoment{}, site == *parameter.head);
         (site == parameter.site ? embedding_ : head_) = std::move(rules);
       });
     }
@@ -167,7 +167,7 @@ class Race {
     }
     const auto rules = rules_.try_emplace(
         site, std::make_unique<SiteRules>(site, moment, reference_trace, site.name(), users_,
-                                          forget_ ? forget_->at(site) : ForgetMoment{}));
+                                          forget_ ? forget_->at(site) : ForgetMoment{}, false));
     // What no layer reads is read in blocks of rows, each model for itself.
     if (site.layer < inputs_.model.layer_count()) rules.first->second->keep_products();
     for (const auto& candidate : candidates_) {

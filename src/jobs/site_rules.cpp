@@ -32,7 +32,7 @@ SiteRules::SubspaceKey SiteRules::key_of(const SanitizeOptions& user) {
 
 SiteRules::SiteRules(const Site& site, const SiteMoment& moment, double reference_trace,
                      const std::string& origin, const std::vector<const SanitizeOptions*>& users,
-                     const ForgetMoment& forget)
+                     const ForgetMoment& forget, bool tied_head)
     : site_(site) {
   if (const auto* diagonal = std::get_if<DiagonalMoment>(&moment)) {
     energies_ =
@@ -50,8 +50,7 @@ SiteRules::SiteRules(const Site& site, const SiteMoment& moment, double referenc
   // eigenvalues.
   const auto is_ridge = [&](const SanitizeOptions& user) {
     return (user.method == Method::kSage || uses_every_direction(user.method)) &&
-           key_of(user).first == 1 && !user.target_bias && !second.has_rows() &&
-           site.kind != SiteKind::kHeadInput;
+           key_of(user).first == 1 && !user.target_bias && !second.has_rows() && !tied_head;
   };
   double energy = 0;  // the largest for which directions are needed
   for (const SanitizeOptions* user : users) {

@@ -31,10 +31,11 @@ Filter plain_filter(const SanitizeOptions& options);
 class SiteRules {
  public:
   /// `users` are those for which rules will be asked, by their methods; they must outlive this.
-  /// `origin` names the site in errors. Throws as `Spectrum` and `norm_energies`.
+  /// `origin` names the site in errors; at a `tied_head` rows of an embedding read, which need
+  /// directions at every energy. Throws as `Spectrum` and `norm_energies`.
   SiteRules(const Site& site, const SiteMoment& moment, double reference_trace,
             const std::string& origin, const std::vector<const SanitizeOptions*>& users,
-            const ForgetMoment& forget);
+            const ForgetMoment& forget, bool tied_head);
 
   /// From here on what tensors and strengths have in common is computed once and kept: for many
   /// strengths of one tensor.

@@ -163,6 +163,10 @@ std::map<std::string, Parameter> model_parameters(const ModelConfiguration& mode
   return std::move(list.parameters);
 }
 
+bool ModelMap::is_tied_head(const Site& site) const {
+  return !tied_embedding.empty() && parameters.at(tied_embedding).head == site;
+}
+
 ModelMap map_model(const ModelConfiguration& model) {
   ModelMap map{.family = model.family,
                .architecture = model.architecture,

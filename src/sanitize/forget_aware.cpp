@@ -21,6 +21,9 @@ double scale_of(const SecondMoment& moment, double reference) {
   return static_cast<double>(moment.channels()) / (reference > 0 ? reference : moment.trace());
 }
 
+/// Of a system that float64 can be expected to solve: its largest eigenvalue over its smallest.
+constexpr double kWidest = 1e10;
+
 }  // namespace
 
 ForgetAnchor::ForgetAnchor(const SecondMoment& retain, double retain_reference,
@@ -39,6 +42,19 @@ ForgetAnchor::ForgetAnchor(const SecondMoment& retain, double retain_reference,
 }
 
 Tensor ForgetAnchor::solve(double strength) const {
+  try {
+    return solve_system(strength);
+  } catch (const Error& error) {
+    // Eigenvalues from the floor to the strength times the largest.
+    const double width = strength * static_cast<double>(retain_.size(0)) / floor_;
+    if (error.code() != ExitCode::kInternal || width < kWidest) throw;
+    throw Error(ExitCode::kBadInput,
+                fmt::format("{}; a lower --strength{} keeps the system within float64",
+                            error.what(), anchor_.defined() ? " or a larger --anchor-floor" : ""));
+  }
+}
+
+Tensor ForgetAnchor::solve_system(double strength) const {
   // Its transpose solves A' X = s S with A' = A + s S, as all three are symmetric.
   Tensor penalty = retain_ * (retain_scale_ * strength);
   const Tensor z = probe_vectors(penalty);

@@ -42,7 +42,8 @@ EigenPairs decompose(const Tensor& matrix) {
   Tensor vectors;
   try {
     std::tie(values, vectors) = at::linalg_eigh(matrix);
-  } catch (const c10::Error&) {
+  } catch (const c10::Error& error) {
+    if (says_no_memory(error.what())) throw;
     throw DecompositionError("no convergence");
   }
   values = values.flip(0);
@@ -101,8 +102,9 @@ EigenPairs eigen_of_moment(const Tensor& matrix, double energy, const std::strin
     }
   } catch (const DecompositionError&) {
     // Float64 may do better.
-  } catch (const c10::Error&) {
+  } catch (const c10::Error& error) {
     // Nor did the leading ones converge.
+    if (says_no_memory(error.what())) throw;
   }
   try {
     return decompose(matrix);

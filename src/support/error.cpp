@@ -17,18 +17,12 @@ void throw_errno(const std::string& where, const std::string& action) {
   throw IoError(where, fmt::format("{}: {}", action, std::strerror(errno)));
 }
 
-namespace {
-
-/// Whether the text is libtorch's for memory that is not there: its types for that are not known
-/// here, and differ from version to version.
 bool says_no_memory(const std::string& text) {
   for (const char* words : {"DefaultCPUAllocator", "CUDA out of memory"}) {
     if (text.find(words) != std::string::npos) return true;
   }
   return false;
 }
-
-}  // namespace
 
 Failure current_failure() {
   const char* no_memory = "out of memory (--dry-run says how much a run needs)";

@@ -135,5 +135,12 @@ TEST_F(Numbers, TheSameThreadsGiveTheSameBytes) {
   }
 }
 
+TEST_F(Numbers, WhatFloat64CannotSolveNamesTheOptions) {
+  make([](TinyWeights&) {}, 1, 20);
+  testing::write_file(root_ / "forget.jsonl", testing::tiny_records(1, 5, 64, 3));
+  refuse(sanitize({"--forget", root_ / "forget.jsonl", "--anchor-floor", "1e-18"}), 3,
+         {"layers.0.attention_input: ", "a lower --strength or a larger --anchor-floor keeps"});
+}
+
 }  // namespace
 }  // namespace sagesan

@@ -45,6 +45,20 @@ def test_agrees_with_the_oracle(name, lengths, sagesan, tmp_path):
     assert all(row["treatment"] == "solved" for row in report["tensors"])
 
 
+def test_energy_1_with_a_tied_head(sagesan, tmp_path):
+    """Linear modules need no directions then; the rows of a tied embedding do."""
+    base = make_model(CONFIGS["starcoder2_tied"])
+    unlearned = perturb(copy.deepcopy(base))
+    base.save_pretrained(tmp_path / "base")
+    unlearned.save_pretrained(tmp_path / "unlearned")
+    texts = random_texts(families.VOCABULARY, MANY)
+    write_ids(tmp_path / "retain.jsonl", texts)
+    assert collect(tmp_path).returncode == 0
+    sagesan("sanitize", "--base", tmp_path / "base", "--unlearned", tmp_path / "unlearned", "--moments",
+            tmp_path / "moments.safetensors", "--out", tmp_path / "out", "--strength", 3, "--method", "ridge")
+    compare_loaded(tmp_path / "out", base, unlearned, *oracle.sanitize(base, unlearned, texts, 3, 1))
+
+
 def test_without_moments_the_error_names_the_way(tmp_path):
     make_model(CONFIGS["stablelm"]).save_pretrained(tmp_path / "base")
     write_ids(tmp_path / "retain.jsonl", [[1, 2, 3]])

@@ -61,6 +61,9 @@ struct ModelMap {
   /// store the head too. Else empty.
   std::string tied_embedding, tied_head;
   int64_t experts = 0;  ///< of a layer that has any
+
+  /// Whether the tied embedding's rows are the linear module that reads there.
+  bool is_tied_head(const Site& site) const;
 };
 ModelMap map_model(const ModelConfiguration& model);
 

@@ -29,13 +29,14 @@ class ForgetAnchor {
 
   /// s S (A + s S)^-1, float32 `[channels, channels]`: what is taken out of D is D times this.
   /// Computed once for each strength, in float64; throws `Error` where the residual says that it
-  /// failed.
+  /// failed: as bad input where strength and floor ask for more than float64 holds.
   const Tensor& removal(double strength) const;
   /// Of S, unscaled.
   const MomentRoot& root() const { return root_; }
 
  private:
   Tensor solve(double strength) const;
+  Tensor solve_system(double strength) const;
 
   std::string site_;
   double floor_;  ///< g

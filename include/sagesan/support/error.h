@@ -68,6 +68,10 @@ struct Failure {
 /// that refuses as input/output, anything else as a bug.
 Failure current_failure();
 
+/// Whether the text is libtorch's for memory that is not there: its types for that are not known
+/// everywhere, and differ from version to version.
+bool says_no_memory(const std::string& text);
+
 /// Throws `IoError` for the current `errno`: "<where>: <action>: <strerror>".
 [[noreturn]] void throw_errno(const std::string& where, const std::string& action);
 
