@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "sagesan/support/error.h"
+#include "sagesan/support/utf8.h"
 
 namespace sagesan::cli {
 
@@ -129,6 +130,11 @@ std::filesystem::path parse_path(const std::string& option, const std::string& t
   return text;
 }
 
+void check_text_name(const std::string& option, const std::string& name) {
+  if (find_invalid_utf8(name) == std::string::npos) return;
+  throw UsageError(fmt::format("{} {}: the name is no UTF-8", option, quote(name)));
+}
+
 std::pair<std::string, std::filesystem::path> parse_named_path(const std::string& option,
                                                                const std::string& text) {
   const std::filesystem::path path = parse_path(option, text);
@@ -136,10 +142,12 @@ std::pair<std::string, std::filesystem::path> parse_named_path(const std::string
   if (equals != std::string::npos && text.find('/') > equals && !std::filesystem::exists(path)) {
     if (equals == 0 || equals + 1 == text.size())
       throw UsageError(fmt::format("{} {}: expected PATH or NAME=PATH", option, quote(text)));
+    check_text_name(option, text.substr(0, equals));
     return {text.substr(0, equals), text.substr(equals + 1)};
   }
   const auto whole = std::filesystem::absolute(path).lexically_normal();
-  return {(whole.has_filename() ? whole : whole.parent_path()).filename().string(), path};
+  return {printable((whole.has_filename() ? whole : whole.parent_path()).filename().string()),
+          path};
 }
 
 std::vector<std::string> split_list(const std::string& option, const std::string& text) {

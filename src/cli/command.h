@@ -120,7 +120,10 @@ Choice parse_choice(const std::string& option, const std::string& text,
 /// A file or directory name, which must not be empty. What lies there is the preflight's matter.
 std::filesystem::path parse_path(const std::string& option, const std::string& text);
 
-/// "NAME=PATH", or a path, whose last part is the name then.
+/// Throws `UsageError` where a name that goes to JSON is no UTF-8.
+void check_text_name(const std::string& option, const std::string& name);
+
+/// "NAME=PATH", or a path, whose last part is the name then, as `printable` shows it.
 std::pair<std::string, std::filesystem::path> parse_named_path(const std::string& option,
                                                                const std::string& text);
 

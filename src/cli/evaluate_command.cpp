@@ -71,6 +71,7 @@ EvaluateOptions parse(const EvaluateWords& words) {
       throw UsageError(fmt::format("--data {}: expected NAME=FILE", quote(word)));
     }
     const std::string name = word.substr(0, equals);
+    check_text_name("--data", name);
     if (!names.insert(name).second)
       throw UsageError(fmt::format("--data: the name {} is given twice", quote(name)));
     options.data.emplace_back(name, word.substr(equals + 1));

@@ -132,6 +132,7 @@ SanitizeSummary SanitizeReport::summary() const {
   int64_t linear = 0;
   Survival survival;
   double survivors = 0;
+  std::set<std::string> missed;  // of parts, the whole
   for (const TensorReport& tensor : tensors) {
     // The parts of a tensor of all experts count as one, treated as the first of them.
     if (tensor.expert.value_or(0) == 0) {
@@ -139,7 +140,9 @@ SanitizeSummary SanitizeReport::summary() const {
          : tensor.treatment == "base" ? summary.base
                                       : summary.kept);
     }
-    summary.missed += tensor.target_reached == false ? 1 : 0;
+    if (tensor.target_reached == false)
+      missed.insert(
+          tensor.name.substr(0, tensor.expert ? tensor.name.rfind('[') : std::string::npos));
     summary.update_norm_before += tensor.norm_before * tensor.norm_before;
     summary.update_norm_after += tensor.norm_after * tensor.norm_after;
     if (tensor.survival) {
@@ -168,6 +171,7 @@ SanitizeSummary SanitizeReport::summary() const {
     summary.linear_mean_bias_after = bias_after / static_cast<double>(linear);
     summary.linear_mean_rounding_bias = rounding / static_cast<double>(linear);
   }
+  summary.missed = static_cast<int64_t>(missed.size());
   return summary;
 }
 

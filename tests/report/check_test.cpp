@@ -30,6 +30,20 @@ TEST(Figures, OfASanitizeReport) {
   EXPECT_EQ(figures.tensor_biases.size(), 4U);
 }
 
+TEST(Figures, PartsOfOneTensorThatMissTheTargetAreOneTensor) {
+  SanitizeReport report = testing::sample_report();
+  TensorReport part = report.tensors.front();
+  part.target_reached = false;
+  for (const int64_t expert : {0, 1, 11}) {
+    part.expert = expert;
+    part.name = "experts[" + std::to_string(expert) + "]";
+    report.tensors.push_back(part);
+  }
+  const SanitizeSummary before = testing::sample_report().summary();
+  EXPECT_EQ(report.summary().missed, before.missed + 1);
+  EXPECT_EQ(report.summary().solved, before.solved + 1);
+}
+
 TEST(Figures, OfAReportWithoutBiases) {
   SanitizeReport report = testing::sample_report();
   report.tensors.erase(report.tensors.begin(), report.tensors.begin() + 3);

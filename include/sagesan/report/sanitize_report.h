@@ -85,7 +85,8 @@ Json to_json(const ReportOptions& options);
 /// The figures of the whole run.
 struct SanitizeSummary {
   int64_t solved = 0, kept = 0, base = 0;  ///< tensors by treatment
-  int64_t missed = 0;                      ///< solved ones that did not reach the target bias
+  int64_t missed =
+      0;  ///< solved ones that did not reach the target bias, as a whole or with a part
   /// Means over the solved linear modules.
   std::optional<double> linear_mean_bias_before, linear_mean_bias_after, linear_mean_rounding_bias;
   double update_norm_before = 0, update_norm_after = 0;  ///< of all updates together
