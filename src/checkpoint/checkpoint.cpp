@@ -145,6 +145,14 @@ Checkpoint Checkpoint::open(const fs::path& path) {
   return checkpoint;
 }
 
+Checkpoint Checkpoint::open_model(const fs::path& directory) {
+  if (fs::exists(directory) && !fs::is_directory(directory)) {
+    throw InputError(directory.string(),
+                     "is a file; expected the directory of a whole model, with its config.json");
+  }
+  return open(directory);
+}
+
 Checkpoint Checkpoint::compute(const fs::path& path, std::unique_ptr<TensorFile> tensors,
                                std::vector<fs::path> files) {
   Checkpoint checkpoint;

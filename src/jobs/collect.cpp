@@ -22,7 +22,7 @@ MomentsSummary collect(const CollectOptions& options, const Progress& progress,
   TextSource source;
   TokenData texts;
   preflight.check([&] { device = parse_device(options.device); });
-  const bool opened = preflight.check([&] { checkpoint = Checkpoint::open(options.base); });
+  const bool opened = preflight.check([&] { checkpoint = Checkpoint::open_model(options.base); });
   const bool known = std::filesystem::is_directory(options.base) &&
                      preflight.check([&] { model = read_configuration(options.base); });
   if (opened && known) preflight.check([&] { match_parameters(model, checkpoint); });

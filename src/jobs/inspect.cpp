@@ -69,7 +69,7 @@ void read_model(const std::filesystem::path& directory, const Inputs& inputs,
 
 void open(const InspectOptions& options, Inputs& inputs) {
   Preflight preflight;
-  const bool base = preflight.check([&] { inputs.base = Checkpoint::open(options.base); });
+  const bool base = preflight.check([&] { inputs.base = Checkpoint::open_model(options.base); });
   for (const auto& moments : options.moments) {
     preflight.check(
         [&] { inputs.moments.push_back(std::make_unique<MomentsFile>(moments.second)); });

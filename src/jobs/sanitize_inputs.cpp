@@ -128,7 +128,7 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
   Preflight preflight;
   preflight.check([&] { inputs.device = parse_device(options.device); });
   preflight.check([&] { const NameFilter valid(options.include, options.exclude); });
-  const bool base = preflight.check([&] { inputs.base = Checkpoint::open(options.base); });
+  const bool base = preflight.check([&] { inputs.base = Checkpoint::open_model(options.base); });
   // Adapters say nothing without their base.
   const bool adapters = Adapter::is_adapter(options.unlearned);
   const bool unlearned = (base || !adapters) && preflight.check([&] {

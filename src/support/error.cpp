@@ -3,11 +3,10 @@
 #include <fmt/format.h>
 
 #include <cerrno>
-#include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <new>
+#include <stdexcept>
 
 #include "sagesan/support/utf8.h"
 
@@ -69,9 +68,7 @@ std::string quote(std::string_view text) {
 }
 
 void assertion_failed(const char* expression, const char* file, int line) {
-  std::fprintf(stderr, "sagesan: internal error (a bug, please report it): %s at %s:%d\n",
-               expression, file, line);
-  std::abort();
+  throw std::logic_error(fmt::format("{} at {}:{}", expression, file, line));
 }
 
 }  // namespace sagesan

@@ -163,16 +163,44 @@ void copy_to_new_file(const std::filesystem::path& from, const std::filesystem::
   target.finish();
 }
 
+namespace {
+
+/// Whether something is there that only passes on what is written to it.
+bool is_device_or_pipe(const std::filesystem::path& path) {
+  std::error_code ignored;
+  const auto status = std::filesystem::status(path, ignored);
+  return std::filesystem::is_character_file(status) || std::filesystem::is_fifo(status);
+}
+
+void write_through(const std::filesystem::path& path, std::string_view text) {
+  const FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC));
+  if (fd.get() < 0) throw_errno(path.string(), "cannot open");
+  while (!text.empty()) {
+    const ssize_t count = ::write(fd.get(), text.data(), text.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw_errno(path.string(), "cannot write");
+    text.remove_prefix(static_cast<size_t>(count));
+  }
+}
+
+}  // namespace
+
 void replace_text_file(const std::filesystem::path& path, std::string_view text) {
-  AtomicFile file(path);
+  if (is_device_or_pipe(path)) return write_through(path, text);
+  AtomicFile file(std::filesystem::is_symlink(path) ? resolve_path(path) : path);
   write_text_file(file.path(), text);
   file.commit(true);
 }
 
 std::filesystem::path resolve_path(const std::filesystem::path& path) {
   std::error_code failed;
-  // By itself it leaves a path relative of whose parts none exists.
-  const std::filesystem::path whole = std::filesystem::absolute(path);
+  // `weakly_canonical` leaves a path relative of whose parts none exists, and a link to nothing.
+  std::filesystem::path whole = std::filesystem::absolute(path);
+  constexpr int kMostLinks = 40;  // as many as the kernel follows
+  for (int i = 0; i < kMostLinks && std::filesystem::is_symlink(whole, failed) &&
+                  !std::filesystem::exists(whole, failed);
+       ++i)
+    whole = whole.parent_path() / std::filesystem::read_symlink(whole, failed);
   auto resolved = std::filesystem::weakly_canonical(whole, failed);
   if (failed) resolved = whole.lexically_normal();
   return resolved.has_filename() ? resolved : resolved.parent_path();
@@ -199,9 +227,15 @@ void check_outside(const std::filesystem::path& output,
 void check_text_file_target(const std::filesystem::path& path,
                             const std::vector<std::filesystem::path>& inputs) {
   check_outside(path, inputs);
-  if (std::filesystem::is_directory(path))
-    throw IoError(path.string(), "is a directory, expected a file name");
-  const std::filesystem::path parent = std::filesystem::absolute(path).parent_path();
+  if (is_device_or_pipe(path)) return;
+  if (std::filesystem::exists(path) && !std::filesystem::is_regular_file(path)) {
+    throw IoError(path.string(), std::filesystem::is_directory(path)
+                                     ? "is a directory, expected a file name"
+                                     : "is no regular file");
+  }
+  const std::filesystem::path parent =
+      std::filesystem::absolute(std::filesystem::is_symlink(path) ? resolve_path(path) : path)
+          .parent_path();
   if (!std::filesystem::is_directory(parent)) throw IoError(parent.string(), "no such directory");
   if (::access(parent.c_str(), W_OK | X_OK) != 0)
     throw_errno(parent.string(), "cannot write into it");

@@ -31,6 +31,25 @@ TEST_F(BadInput, MissingDirectoryOfTheUnlearned) {
   refuse(sanitize(), 3, {unlearned().string() + ": no such directory"});
 }
 
+TEST_F(BadInput, AFileInThePlaceOfAWholeModel) {
+  const fs::path file = base() / "model.safetensors";
+  const std::string reason =
+      file.string() + ": is a file; expected the directory of a whole model, with its config.json";
+  const testing::Arguments pair = {"--unlearned", unlearned(), "--base", file},
+                           texts = {"--base", file, "--retain", retain()};
+  const auto run = [](const char* command, const testing::Arguments& more) {
+    return testing::joined({command}, more);
+  };
+  refuse(testing::joined(run("sanitize", pair), {"--retain", retain(), "--out", out()}), 3,
+         {reason});
+  refuse(testing::joined(run("sanitize", pair),
+                         {"--retain", retain(), "--forget", retain(), "--auto", "--out", out()}),
+         3, {reason});
+  refuse(run("inspect", pair), 3, {reason});
+  refuse(testing::joined(run("collect", texts), {"--out", root_ / "m.safetensors"}), 3, {reason});
+  refuse({"evaluate", "--model", file, "--data", "kept=" + retain().string()}, 3, {reason});
+}
+
 TEST_F(BadInput, MissingConfiguration) {
   fs::remove(base() / "config.json");
   refuse(sanitize(), 3, {config() + ": no such file"});

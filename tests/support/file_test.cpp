@@ -193,6 +193,32 @@ TEST(ReplaceTextFile, FailureLeavesNothing) {
             (std::map<std::string, std::string>{{"a", "(directory)"}}));
 }
 
+TEST(ReplaceTextFile, FollowsLinksAndWritesToPipes) {
+  const TemporaryDirectory directory;
+  std::filesystem::create_directory(directory / "elsewhere");
+  testing::write_file(directory / "elsewhere/report", "old");
+  for (const char* name : {"report", "new"}) {
+    std::filesystem::create_symlink(std::filesystem::path("elsewhere") / name, directory / name);
+    EXPECT_NO_THROW(check_text_file_target(directory / name, {}));
+    replace_text_file(directory / name, "text");
+    EXPECT_TRUE(std::filesystem::is_symlink(directory / name));
+    EXPECT_EQ(testing::read_file(directory / "elsewhere" / name), "text");
+  }
+  const std::filesystem::path pipe = directory / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_NO_THROW(check_text_file_target(pipe, {}));
+  const FileDescriptor reader(::open(pipe.c_str(), O_RDONLY | O_NONBLOCK));
+  replace_text_file(pipe, "text");
+  char text[8] = {};
+  EXPECT_EQ(::read(reader.get(), text, sizeof text), 4);
+  EXPECT_STREQ(text, "text");
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  std::filesystem::create_symlink("none/report", directory / "dangling");
+  expect_io_error([&] { check_text_file_target(directory / "dangling", {}); },
+                  std::filesystem::canonical(directory.path()).string() + "/none",
+                  "no such directory");
+}
+
 TEST(CheckTextFileTarget, NamesWhatIsWrong) {
   const TemporaryDirectory directory;
   EXPECT_NO_THROW(check_text_file_target(directory / "report.json", {}));

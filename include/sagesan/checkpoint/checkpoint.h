@@ -32,6 +32,8 @@ class Checkpoint {
  public:
   /// Opens every shard and checks the headers against the index. Throws `InputError`.
   static Checkpoint open(const std::filesystem::path& path);
+  /// The same of a whole model: of a directory. Throws `InputError` for a file.
+  static Checkpoint open_model(const std::filesystem::path& directory);
   /// A checkpoint whose tensors are computed from `files`, whose bytes identify it.
   static Checkpoint compute(const std::filesystem::path& path, std::unique_ptr<TensorFile> tensors,
                             std::vector<std::filesystem::path> files);

@@ -75,7 +75,8 @@ bool says_no_memory(const std::string& text);
 /// Throws `IoError` for the current `errno`: "<where>: <action>: <strerror>".
 [[noreturn]] void throw_errno(const std::string& where, const std::string& action);
 
-/// Aborts with the place of a broken invariant: a bug, never a user's mistake.
+/// Throws `std::logic_error` with the place of a broken invariant: a bug, never a user's mistake.
+/// What was half done is cleaned up as after any error, and a batch goes on with the next job.
 [[noreturn]] void assertion_failed(const char* expression, const char* file, int line);
 
 #define SAGESAN_ASSERT(condition)                                                  \
