@@ -198,7 +198,8 @@ void add_evaluate(CLI::App& app, Common& common, Action& action) {
         check_text_file_target(words->json, inputs);
       }
       apply_threads(common);
-      const EvaluateResult result = jobs().evaluate(options, progress_bar(common.quiet));
+      const EvaluateResult result =
+          jobs().evaluate(options, progress_bar(common.quiet), notice(common.quiet));
       clear_progress_bar();
       const std::string json = result.to_json().dump(1) + "\n";
       if (words->json == "-") {

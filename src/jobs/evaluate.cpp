@@ -40,7 +40,7 @@ void open_models(const EvaluateOptions& options, Preflight& preflight,
                  std::vector<OpenModel>& models) {
   for (const auto& [name, path] : options.models) {
     preflight.check([&, &directory = path] {
-      OpenModel model{.checkpoint = Checkpoint::open(directory),
+      OpenModel model{.checkpoint = Checkpoint::open_model(directory),
                       .configuration = read_configuration(directory)};
       match_parameters(model.configuration, model.checkpoint);
       models.push_back(std::move(model));
@@ -144,7 +144,8 @@ void check_utility_data(const EvaluateOptions& options, const std::string& name,
 
 }  // namespace
 
-EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress) {
+EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress,
+                        const std::function<void(const std::string&)>& notice) {
   Preflight preflight;
   at::Device device = at::kCPU;
   std::vector<OpenModel> models;
@@ -169,6 +170,8 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
       TokenData data =
           read_token_data({path}, source, {.max_length = options.max_length}, narrowest(models));
       check_utility_data(options, set_name, path, data);
+      give_notices(data.files, set_name, notice);
+      check_scored(data, path.string(), notice);
       result.data_sets.push_back({.name = set_name,
                                   .file = std::move(data.files.front()),
                                   .forget = options.forget.contains(set_name)});
@@ -201,8 +204,6 @@ EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress
     size_t start = 0;
     for (size_t i = 0; i < all.ends.size(); ++i) {
       model.scores.push_back(gather(scores, all.answers, generated, start, all.ends[i]));
-      if (model.summary(i).records == 0)
-        throw InputError(options.data[i].second.string(), "no record has a token to score");
       start = all.ends[i];
     }
     add_model_figures(options, reference, model);

@@ -9,6 +9,7 @@ namespace {
 
 /// The texts that candidates are judged by, after all else was found well.
 JudgingTexts read_judging_texts(const SweepOptions& options, const SanitizeInputs& inputs,
+                                const std::function<void(const std::string&)>& notice,
                                 SweepResult& result) {
   JudgingTexts texts;
   Preflight preflight;
@@ -21,6 +22,8 @@ JudgingTexts read_judging_texts(const SweepOptions& options, const SanitizeInput
                           std::vector<RetainFileReport>& reports) {
       preflight.check([&] {
         TokenData data = read_token_data(files, source, limits, inputs.sanitized_model);
+        give_notices(data.files, is_forget ? "forget" : "retain", notice);
+        check_scored(data, files.front().string() + (files.size() > 1 ? ", ..." : ""), notice);
         texts.add(data, is_forget);
         reports = std::move(data.files);
       });
@@ -38,7 +41,7 @@ SweepResult sweep(const SweepOptions& options, const Progress& progress,
                   const std::function<void(const std::string&)>& notice) {
   const SanitizeInputs inputs = open_sanitize_inputs(options.sanitize);
   SweepResult result{.keep_forgetting = options.keep_forgetting};
-  const JudgingTexts texts = read_judging_texts(options, inputs, result);
+  const JudgingTexts texts = read_judging_texts(options, inputs, notice, result);
   const UpdateVector updates = compare_pair(options.sanitize, inputs, progress);
   evaluate_candidates(inputs, updates, options.sanitize, texts, list_candidates(options), result,
                       progress);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "sagesan/support/error.h"
 #include "sagesan/support/hash.h"
 
@@ -81,7 +83,29 @@ void give_notices(const std::vector<RetainFileReport>& files, const std::string&
   if (left_out > 0)
     notice(fmt::format("{} {} texts were left out: --max-tokens is reached", left_out, what));
   if (truncated > 0)
-    notice(fmt::format("{} {} texts were cut at the maximum length", truncated, what));
+    notice(fmt::format("{} {} texts were cut short (--max-length, --max-tokens)", truncated, what));
+}
+
+void check_scored(const TokenData& data, const std::string& what,
+                  const std::function<void(const std::string&)>& notice) {
+  int64_t records = 0;
+  int64_t unscored = 0;
+  for (size_t i = 0; i < data.answers.size(); ++i) {
+    if (data.answers[i] != AnswerKind::kOwn) continue;
+    ++records;
+    // A text's first token has nothing before it.
+    if (data.batch.lengths[i] <= std::max<int64_t>(data.first_scored[i], 1)) ++unscored;
+  }
+  if (unscored == records) {
+    throw InputError(what,
+                     "no record has a token to score: all answers are empty or lie behind "
+                     "--max-length");
+  }
+  if (unscored == 0) return;
+  notice(
+      fmt::format("{}: {} of {} records are not scored: their answers are empty or lie behind "
+                  "--max-length",
+                  printable(what), unscored, records));
 }
 
 }  // namespace sagesan

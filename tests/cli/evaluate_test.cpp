@@ -69,6 +69,29 @@ TEST_F(Evaluate, GenerationNeedsItsOptionAndAnswers) {
   succeed(evaluate({}));
 }
 
+TEST_F(Evaluate, RecordsWithoutATokenToScoreAreCounted) {
+  const std::string data = (root_ / "data.jsonl").string();
+  const auto record = [](size_t length) {
+    return json{{"question", std::string(length, 'a')}, {"answer", "a b"}}.dump() + "\n";
+  };
+  const Arguments run = {"evaluate", "--model", base(),         "--data", "d=" + data,
+                         "--device", "cpu",     "--max-length", "60"};
+  const std::string cut =
+      "sagesan: warning: 2 d texts were cut short (--max-length, --max-tokens)\n";
+  write_file(data, record(1) + record(200) + record(200));
+  const testing::RunResult some = testing::run_program(run);
+  EXPECT_EQ(some.code, 0) << some.err;
+  EXPECT_EQ(some.err, cut + "sagesan: warning: " + data +
+                          ": 2 of 3 records are not scored: their answers are empty or lie behind "
+                          "--max-length\n");
+  write_file(data, record(200) + record(200));
+  const testing::RunResult none = testing::run_program(run);
+  EXPECT_EQ(none.code, 3);
+  EXPECT_EQ(none.err, cut + "sagesan: error: " + data +
+                          ": no record has a token to score: all answers are empty or lie behind "
+                          "--max-length\n");
+}
+
 TEST_F(Evaluate, ModelUtilityNeedsAllOfItsSets) {
   const Arguments three = {"--retain", "a", "--real-authors", "b", "--world-facts", "c"};
   refuse(evaluate({"--retain", "a", "--generate"}), 2,

@@ -305,7 +305,7 @@ TEST_F(Template, OfEveryBenchmarkIsReadyInConfigs) {
     const std::string line = "\nretain-template = \"" + chat + "\"\n";
     for (size_t at = text.find(line); at != std::string::npos; at = text.find(line, at + 1))
       ++count;
-    EXPECT_EQ(count, chat.empty() ? 0U : 4U);
+    EXPECT_EQ(count, chat.empty() ? 0U : 5U);
   }
   // The other commands, once a benchmark: they load libtorch.
   for (const std::string name :

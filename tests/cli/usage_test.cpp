@@ -68,7 +68,8 @@ TEST_F(Usage, LeadingZerosAreDecimal) {
   const RunResult run = testing::run_program(sanitize({"--dry-run", "--max-length", "010"}));
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_NE(run.out.find("over 50 retain tokens"), std::string::npos) << run.out;
-  EXPECT_EQ(run.err, "sagesan: warning: 5 retain texts were cut at the maximum length\n");
+  EXPECT_EQ(run.err,
+            "sagesan: warning: 5 retain texts were cut short (--max-length, --max-tokens)\n");
 }
 
 TEST_F(Usage, Words) {

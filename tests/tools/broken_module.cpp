@@ -10,7 +10,8 @@ sagesan::InspectResult inspect(const sagesan::InspectOptions&, const sagesan::Pr
   throw std::logic_error("what cannot be\n  and where");
 }
 
-sagesan::EvaluateResult evaluate(const sagesan::EvaluateOptions&, const sagesan::Progress&) {
+sagesan::EvaluateResult evaluate(const sagesan::EvaluateOptions&, const sagesan::Progress&,
+                                 const std::function<void(const std::string&)>&) {
   throw std::bad_alloc();
 }
 

@@ -48,7 +48,7 @@ class PairMaker : public ::testing::Test {
         {"forget", made_->forget}, {"retain", made_->retain}, {"heldout", made_->heldout}};
     options.device = "cpu";
     std::vector<double> result;
-    const EvaluateResult found = evaluate(options, nullptr);
+    const EvaluateResult found = evaluate(options, nullptr, [](const std::string&) {});
     for (size_t i = 0; i < found.data_sets.size(); ++i)
       result.push_back(found.models.front().summary(i).mean_answer_probability);
     return result;

@@ -116,7 +116,7 @@ class Demo {
         evaluate({.models = {{"model", model}},
                   .data = {{"forget", pairs.forget}, {"heldout", pairs.heldout}},
                   .device = options_.device},
-                 progress_);
+                 progress_, notice_);
     return {.forget = scores.models.at(0).summary(0).mean_answer_probability,
             .heldout = scores.models.at(0).summary(1).mean_answer_probability};
   }

@@ -73,6 +73,7 @@ struct EvaluateResult {
 /// otherwise. Throws `InputError` for what cannot be read, for a model of another vocabulary, for a
 /// data set without a token to score, for a data set of the utility without wrong answers and,
 /// where answers are to be generated, for data sets none of which has a prompt with an answer.
-EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress);
+EvaluateResult evaluate(const EvaluateOptions& options, const Progress& progress,
+                        const std::function<void(const std::string&)>& notice);
 
 }  // namespace sagesan

@@ -39,4 +39,9 @@ TokenData read_token_data(const std::vector<std::filesystem::path>& files, const
 void give_notices(const std::vector<RetainFileReport>& files, const std::string& what,
                   const std::function<void(const std::string&)>& notice);
 
+/// Tells the user how many records of `what`, a file, have no token that could be scored. Throws
+/// `InputError` where none has one.
+void check_scored(const TokenData& data, const std::string& what,
+                  const std::function<void(const std::string&)>& notice);
+
 }  // namespace sagesan
