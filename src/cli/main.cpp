@@ -63,7 +63,7 @@ int run(int argc, char** argv) {
   for (CLI::App* command : app.get_subcommands({})) {
     command->add_flag("-q,--quiet", common.quiet, "errors alone");
     command->add_flag("-v,--verbose", common.verbose,
-                      "say more: sanitize and inspect print a line a tensor");
+                      "say more: sanitize and inspect --moments print a line a tensor");
   }
   add_config(app, common);
   int first = 1;

@@ -44,12 +44,14 @@ std::string output_problem(const fs::path& directory, OutputFormat format) {
   return "";
 }
 
-/// Names the first option that differs.
+/// Names the options that differ.
 std::string compare_options(const Json& made, const Json& wanted) {
+  std::string others;
   for (const auto& [name, value] : wanted.items()) {
     const auto found = made.find(name);
-    if (found == made.end() || *found != value) return "it was made with another " + name;
+    if (found == made.end() || *found != value) others += (others.empty() ? "" : ", ") + name;
   }
+  if (!others.empty()) return "it was made with another " + others;
   // Of another method.
   return made == wanted ? "" : "it was made with other options";
 }

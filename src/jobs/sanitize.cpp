@@ -17,6 +17,7 @@
 #include "sagesan/support/error.h"
 #include "sagesan/support/memory.h"
 #include "sagesan/support/output_directory.h"
+#include "sagesan/text/tokenizer.h"
 #include "sanitize_inputs.h"
 #include "sanitize_run.h"
 #include "search.h"
@@ -79,8 +80,29 @@ void give_routing_notice(const Adapter& adapter, const Notice& notice) {
       adapter.router_names().size()));
 }
 
-void give_pair_notices(const SanitizeInputs& inputs, const UpdateVector& updates,
-                       const Notice& notice) {
+/// What a framework puts in front of all names, and transformers does not look for.
+void give_name_notice(const UpdateVector& updates, const Notice& notice) {
+  for (const Update& update : updates.updates) {
+    for (const char* wrapper : {"module.", "_orig_mod."}) {
+      const std::string& name = update.unlearned.info->name;
+      if (!name.starts_with(wrapper)) continue;
+      notice(
+          fmt::format("the unlearned tensors' names start with '{}' ({}), and so do the "
+                      "output's: transformers will not find them; rename them",
+                      wrapper, quote(name)));
+      return;
+    }
+  }
+}
+
+void give_pair_notices(const SanitizeOptions& options, const SanitizeInputs& inputs,
+                       const UpdateVector& updates, const Notice& notice) {
+  if (has_other_vocabulary(options.base, options.unlearned)) {
+    notice(
+        fmt::format("{} has another vocabulary than the base's: the texts are read with the "
+                    "base's, and the output has the unlearned model's",
+                    printable((options.unlearned / "tokenizer.json").string())));
+  }
   if (!updates.only_base.empty() && !inputs.unlearned.checkpoint.is_computed()) {
     notice(fmt::format("{} holds {} of {} tensors; the others are the base's",
                        printable(inputs.unlearned.checkpoint.path().string()),
@@ -93,6 +115,7 @@ void give_pair_notices(const SanitizeInputs& inputs, const UpdateVector& updates
       give_routing_notice(adapter, notice);
     }
   }
+  give_name_notice(updates, notice);
   for (const Update& update : updates.updates) {
     if (!update.grown) continue;
     notice(fmt::format("tensor {} has {} rows more than the base's: they are copied as they are",
@@ -108,7 +131,12 @@ ConfigChanges config_changes(const SanitizeOptions& options, const SanitizeInput
   if (std::filesystem::exists(options.unlearned / "config.json")) return changes;
   for (const Update& update : updates.updates) {
     if (!inputs.hints.vocabulary.contains(update.name)) continue;
-    const int64_t rows = update.whole().info->shape[0];
+    const TensorInfo& info = *update.whole().info;
+    const int64_t rows = info.shape[0];
+    const bool is_plain =
+        info.dtype == DType::kBF16 || info.dtype == DType::kF16 || info.dtype == DType::kF32;
+    if (!changes.dtype && is_plain && !update.is_computed && update.base.info->dtype != info.dtype)
+      changes.dtype = info.dtype;
     if (const StoredTensor base = inputs.base.find(update.name);
         base && base.info->shape[0] != rows)
       changes.vocabulary = rows;
@@ -188,7 +216,7 @@ SanitizeResult sanitize_with(const SanitizeOptions& options,
                         must_spill(options, memory)};
   if (result.spills) result.memory_bytes -= memory.hidden;
   give_template_notice(options.rendering, inputs.chat, notice);
-  give_pair_notices(inputs, updates, notice);
+  give_pair_notices(options, inputs, updates, notice);
   give_plan_notices(inputs, plan, notice);
   give_memory_notice(options, result, notice);
   result.report.search = search;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <initializer_list>
 #include <limits>
 
 #include "sagesan/support/error.h"
@@ -16,11 +17,22 @@ struct Bounds {
   double most = std::numeric_limits<double>::infinity();
 
   bool hold(double value) const { return value >= least && value <= most; }
-  std::string text() const {
-    if (std::isinf(most)) return fmt::format("at least {:.6g}", least);
-    if (std::isinf(least)) return fmt::format("at most {:.6g}", most);
-    return fmt::format("{:.6g} to {:.6g}", least, most);
+};
+
+/// Six digits, or all where those would not tell the value from a bound.
+class Digits {
+ public:
+  Digits(double value, std::initializer_list<double> bounds) {
+    for (const double bound : bounds)
+      all_ =
+          all_ || (value != bound && fmt::format("{:.6g}", value) == fmt::format("{:.6g}", bound));
   }
+  std::string operator()(double value) const {
+    return all_ ? fmt::format("{}", value) : fmt::format("{:.6g}", value);
+  }
+
+ private:
+  bool all_ = false;
 };
 
 Bounds bounds_of(double earlier, Better better, double tolerance) {
@@ -37,10 +49,16 @@ std::string of_tensor(const std::string& tensor) {
 
 CheckOutcome compare(const std::string& rule, double now, double earlier, const Bounds& bounds,
                      const std::string& tensor) {
+  const Digits digits(now, {bounds.least, bounds.most});
+  const std::string least = digits(bounds.least);
+  const std::string most = digits(bounds.most);
+  const std::string expected = std::isinf(bounds.most)    ? "at least " + least
+                               : std::isinf(bounds.least) ? "at most " + most
+                                                          : least + " to " + most;
   return {.rule = rule,
           .passed = bounds.hold(now),
-          .measured = fmt::format("{:.6g}, earlier {:.6g}: expected {}{}", now, earlier,
-                                  bounds.text(), of_tensor(tensor))};
+          .measured = fmt::format("{}, earlier {}: expected {}{}", digits(now), digits(earlier),
+                                  expected, of_tensor(tensor))};
 }
 
 /// How many times the earlier bias it is.
@@ -64,7 +82,7 @@ CheckOutcome check_rule(const CheckRule& rule, const ReportFigures& report) {
   const bool passed = rule.at_most ? figure.value <= rule.bound : figure.value >= rule.bound;
   return {.rule = rule.text(),
           .passed = passed,
-          .measured = fmt::format("{:.6g}{}", figure.value, of_tensor(figure.tensor))};
+          .measured = Digits(figure.value, {rule.bound})(figure.value) + of_tensor(figure.tensor)};
 }
 
 std::vector<CheckOutcome> check_against(const ReportFigures& report, const ReportFigures& earlier,

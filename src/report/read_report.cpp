@@ -160,6 +160,8 @@ SearchReport read_search(const JsonObject& json) {
 
 StoredReport read_sanitize_report(const Json& value, const std::string& where) {
   const JsonObject json(value, where);
+  if (json.find("schema_version") == nullptr || json.find("candidates") != nullptr)
+    throw InputError(where, "is no report: expected the sagesan_report.json of 'sanitize'");
   const int64_t version = json.integer("schema_version", 0);
   if (version != kReportSchemaVersion) {
     json.fail("schema_version", fmt::format("found {}: this sagesan reads version {}", version,

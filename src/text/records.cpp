@@ -140,7 +140,8 @@ std::vector<Record> read_lines(const std::vector<Line>& lines, const RecordOptio
     try {
       object = parse_json(line.text, where);
     } catch (const InputError& error) {
-      if (!line.last) throw;
+      // Whether it ends in the middle, or whatever is wrong comes before that.
+      if (!line.last || line.text.ends_with('}') || line.text.ends_with("}\r")) throw;
       throw InputError(error.what(), "it is the last line: the file may be cut short");
     }
     records.push_back(render_record(object, options, where));

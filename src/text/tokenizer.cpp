@@ -35,6 +35,25 @@ Json read_file(const std::filesystem::path& path) {
   return parse_json(text, path.string());
 }
 
+/// What decides on ids. A merge is written as "a b" or as ["a", "b"].
+Json vocabulary_of(const std::filesystem::path& path) {
+  const Json file = read_file(path);
+  Json result = Json::object();
+  const auto model = file.find("model");
+  if (model == file.end() || !model->is_object()) return result;
+  for (const char* key : {"vocab", "merges"}) {
+    const auto found = model->find(key);
+    if (found == model->end()) continue;
+    result[key] = *found;
+    if (!found->is_array()) continue;
+    for (Json& entry : result[key]) {
+      if (entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string())
+        entry = entry[0].get<std::string>() + " " + entry[1].get<std::string>();
+    }
+  }
+  return result;
+}
+
 }  // namespace
 
 struct Tokenizer::State {
@@ -178,6 +197,15 @@ std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& directory) 
   if (!file) return std::nullopt;
   if (file->extension() == ".model") return Tokenizer::load_sentencepiece(directory);
   return Tokenizer::load(*file);
+}
+
+bool has_other_vocabulary(const std::filesystem::path& one, const std::filesystem::path& other) {
+  const std::filesystem::path first = one / "tokenizer.json";
+  const std::filesystem::path second = other / "tokenizer.json";
+  if (!std::filesystem::is_regular_file(first) || !std::filesystem::is_regular_file(second) ||
+      read_text_file(first, kMaxTokenizerBytes) == read_text_file(second, kMaxTokenizerBytes))
+    return false;
+  return vocabulary_of(first) != vocabulary_of(second);
 }
 
 }  // namespace sagesan

@@ -142,7 +142,7 @@ TEST_F(LayoutTest, WrappedNamesAreKept) {
   TinyWeights weights = unlearned_weights(model_);
   for (TinyTensor& tensor : weights) tensor.name = "module." + tensor.name;
   write_checkpoint(unlearned(), model_, weights);
-  run(sanitize());
+  run(sanitize(), {"names start with 'module.' ('module.model.embed_tokens.weight')"});
   Weights expected;
   for (const auto& [name, values] : plain) expected["module." + name] = values;
   EXPECT_EQ(read_weights(out() / "model.safetensors"), expected);
@@ -244,6 +244,27 @@ TEST_F(LayoutTest, BuffersAreCopied) {
   run(sanitize());
   EXPECT_EQ(read_weights(out() / "model.safetensors").at(weights.back().name),
             weights.back().values);
+}
+
+TEST_F(LayoutTest, TheConfigurationSaysTheDtype) {
+  make_pair();
+  edit_config(base(), [](auto& config) { config["torch_dtype"] = "float32"; });
+  model_.dtype = DType::kBF16;
+  make_unlearned(unlearned(), model_);
+  fs::remove(unlearned() / "config.json");
+  run(sanitize());
+  EXPECT_EQ(json(out() / "config.json")["torch_dtype"], "bfloat16");
+}
+
+TEST_F(LayoutTest, AnotherVocabularyIsTold) {
+  make_pair();
+  nlohmann::json tokenizer = {
+      {"model",
+       {{"type", "BPE"}, {"vocab", {{"a", 0}, {"b", 1}}}, {"merges", nlohmann::json::array()}}}};
+  write_file(base() / "tokenizer.json", tokenizer.dump());
+  std::swap(tokenizer["model"]["vocab"]["a"], tokenizer["model"]["vocab"]["b"]);
+  write_file(unlearned() / "tokenizer.json", tokenizer.dump());
+  run(sanitize(), {"unlearned/tokenizer.json has another vocabulary than the base's"});
 }
 
 TEST_F(LayoutTest, AnotherDType) {

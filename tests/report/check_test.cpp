@@ -60,6 +60,20 @@ Json scores(double perplexity, bool forget) {
           {"truth_ratio", nullptr}};
 }
 
+TEST(Check, DigitsTellAValueFromItsBound) {
+  const ReportFigures figures = sample_figures();
+  const double bound = 0.004999999995;
+  const CheckOutcome failed =
+      check_rule({.figure = "bias_after.max", .at_most = true, .bound = bound}, figures);
+  EXPECT_FALSE(failed.passed);
+  EXPECT_EQ(failed.line(),
+            "FAILED  bias_after.max <= 0.004999999995: 0.005 (tensor 'embed.weight (head)')");
+  const double third = figures.require("bias_kept").value;
+  const CheckOutcome close =
+      check_rule({.figure = "bias_kept", .at_most = true, .bound = third * (1 - 1e-12)}, figures);
+  EXPECT_TRUE(close.measured.starts_with("0.33333333333")) << close.measured;
+}
+
 TEST(Figures, OfAnEvaluation) {
   const Json one = {{"data", {{"a.b", scores(3, false)}, {"gone", scores(9, true)}}},
                     {"mia_min_k", {{"agg_value", 0.6}}},

@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "helpers/files.h"
 #include "text_testing.h"
 
 namespace sagesan {
@@ -74,6 +75,30 @@ TEST(Tokenizer, AcceptsTheModelOfOlderFilesWithoutType) {
   file["model"]["continuing_subword_prefix"] = "";
   file["model"]["dropout"] = nullptr;
   EXPECT_EQ(load(file).encode("aa"), (Ids{0, 0}));
+}
+
+TEST(Tokenizer, VocabulariesAreComparedAsTheyRead) {
+  const testing::TemporaryDirectory root;
+  for (const char* name : {"a", "b", "none"}) std::filesystem::create_directory(root / name);
+  json file = make_tokenizer({"a", "b", "ab"});
+  file["model"]["merges"] = {"a b"};
+  testing::write_file(root / "a/tokenizer.json", file.dump());
+  const auto differs = [&](const json& other) {
+    testing::write_file(root / "b/tokenizer.json", other.dump(1));
+    return has_other_vocabulary(root / "a", root / "b");
+  };
+  EXPECT_FALSE(differs(file));
+  json other = file;
+  other["model"]["merges"] = json::array({json::array({"a", "b"})});
+  other["added_tokens"] = json::array();
+  other["truncation"] = nullptr;
+  EXPECT_FALSE(differs(other));
+  std::swap(other["model"]["vocab"]["a"], other["model"]["vocab"]["b"]);
+  EXPECT_TRUE(differs(other));
+  other = file;
+  other["model"]["merges"] = json::array();
+  EXPECT_TRUE(differs(other));
+  EXPECT_FALSE(has_other_vocabulary(root / "a", root / "none"));
 }
 
 TEST(Tokenizer, ByteLevelSplitsLikeGpt2AndKeepsEveryByte) {

@@ -10,7 +10,7 @@ namespace sagesan {
 
 /// What config.json must say differently from the one that is copied.
 struct ConfigChanges {
-  std::optional<DType> dtype;         ///< that all weights were converted to
+  std::optional<DType> dtype;         ///< of the weights, where the configuration says another
   std::optional<int64_t> vocabulary;  ///< rows of the embedding
 };
 

@@ -54,4 +54,8 @@ std::optional<std::filesystem::path> find_tokenizer_file(const std::filesystem::
 /// The tokenizer of that file.
 std::optional<Tokenizer> find_tokenizer(const std::filesystem::path& directory);
 
+/// Whether both directories have a tokenizer.json and these read a text differently, by vocabulary
+/// or merges: added tokens may come to either. Throws `InputError` where one of them is no JSON.
+bool has_other_vocabulary(const std::filesystem::path& one, const std::filesystem::path& other);
+
 }  // namespace sagesan
