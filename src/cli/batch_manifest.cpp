@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "command.h"
+#include "nearest_name.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/json.h"
 
@@ -62,7 +63,8 @@ class JobReader {
       if (counts_for_the_batch(key))
         throw UsageError(fmt::format("{} counts for all jobs: sagesan batch --{}", key, key));
       CLI::Option* option = find_option(app_, key);
-      if (option == nullptr) throw UsageError("unknown option " + quote(key));
+      if (option == nullptr)
+        throw UsageError("unknown option " + quote(key) + did_you_mean(key, option_names(app_)));
       words[option] = value.is_null() ? std::vector<std::string>{} : read(*option, key, value);
     }
     return words;

@@ -54,6 +54,15 @@ CLI::Option* find_option(CLI::App& command, const std::string& key) {
   return nullptr;
 }
 
+std::vector<std::string> option_names(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command.get_options()) {
+    if (option == command.get_help_ptr()) continue;
+    names.insert(names.end(), option->get_lnames().begin(), option->get_lnames().end());
+  }
+  return names;
+}
+
 const Exclusion* drop_excluded(
     const Common& common, PendingWords& pending,
     const std::function<void(const CLI::Option& dropped, const CLI::Option& winner)>& dropped) {

@@ -82,6 +82,8 @@ bool takes_number(const CLI::Option& option);
 
 /// The option whose long name, the first where it has several, is `key`; null where there is none.
 CLI::Option* find_option(CLI::App& command, const std::string& key);
+/// The long names of all options but --help, without their dashes.
+std::vector<std::string> option_names(const CLI::App& command);
 
 /// Words that options would have been given, before they are.
 using PendingWords = std::map<CLI::Option*, std::vector<std::string>>;

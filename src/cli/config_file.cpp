@@ -7,6 +7,7 @@
 #include <map>
 
 #include "command.h"
+#include "nearest_name.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/file.h"
 #include "toml_characters.h"
@@ -46,7 +47,8 @@ class ConfigFile {
         CLI::Option* option = find_option(*command, std::string(key.str()));
         if (option == nullptr) {
           refuse(value,
-                 fmt::format("unknown key {} in [{}]", quote(key.str()), command->get_name()));
+                 fmt::format("unknown key {} in [{}]{}", quote(key.str()), command->get_name(),
+                             did_you_mean(key.str(), option_names(*command))));
         }
         std::vector<std::string> words = read(*option, std::string(key.str()), value);
         if (!command->parsed() || option->count() > 0) continue;  // what was typed wins

@@ -4,11 +4,15 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <iostream>
 #include <sstream>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "command.h"
+#include "nearest_name.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan::cli {
@@ -35,6 +39,22 @@ void print_error(const std::string& message) {
   clear_progress_bar();
   std::istringstream lines(message);
   for (std::string line; std::getline(lines, line);) spdlog::error(line);
+}
+
+/// A misspelt option, which CLI11 would name only after what is missing for it.
+void refuse_unknown_options(const CLI::App& command, const std::vector<std::string>& words) {
+  std::vector<std::string> names = option_names(command);
+  for (std::string& name : names) name.insert(0, "--");
+  for (const std::string& whole : words) {
+    const std::string word = whole.substr(0, whole.find('='));
+    const bool is_long = word.starts_with("--") && word.size() > 2 &&
+                         std::find(names.begin(), names.end(), word) == names.end();
+    const bool lacks_a_dash = std::find(names.begin(), names.end(), "-" + word) != names.end();
+    if (is_long || lacks_a_dash) {
+      throw UsageError(fmt::format("unknown option {} of {}{} (see --help)", quote(word),
+                                   command.get_name(), did_you_mean(word, names)));
+    }
+  }
 }
 
 int run(int argc, char** argv) {
@@ -73,7 +93,10 @@ int run(int argc, char** argv) {
     // CLI11 would say only that a subcommand is required.
     const auto named = [&](const CLI::App* command) { return command->get_name() == argv[first]; };
     if (app.get_subcommands(named).empty()) {
-      throw UsageError("unknown subcommand " + quote(argv[first]) + " (see --help)");
+      std::vector<std::string> names;
+      for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+      throw UsageError("unknown subcommand " + quote(argv[first]) +
+                       did_you_mean(argv[first], names) + " (see --help)");
     }
   }
   try {
@@ -87,6 +110,8 @@ int run(int argc, char** argv) {
             "--config goes before the subcommand: sagesan --config FILE {}", argv[first]));
       }
     }
+    if (first < argc)
+      refuse_unknown_options(*app.get_subcommand(argv[first]), {argv + first + 1, argv + argc});
     throw UsageError(std::string(error.what()) + " (see --help)");
   }
   check_exclusions(common);

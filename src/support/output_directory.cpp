@@ -66,13 +66,16 @@ void OutputDirectory::check(const fs::path& given, const std::vector<fs::path>& 
   if (::access(parent.c_str(), W_OK | X_OK) != 0)
     throw_errno(parent.string(), "cannot write into the output's directory");
   if (!fs::exists(fs::symlink_status(target, ignored))) return;
-  if (!overwrite) throw InputError(given.string(), kExists);
-  if (!fs::is_directory(fs::symlink_status(target, ignored)) ||
-      !fs::is_regular_file(target / marker, ignored)) {
-    throw InputError(
-        given.string(),
-        fmt::format("holds no {}, so it is no output of sagesan and is not replaced", marker));
+  const bool is_ours = fs::is_regular_file(target / marker, ignored);
+  if (fs::is_symlink(fs::symlink_status(target, ignored)))
+    throw InputError(given.string(), "is a link; give the directory itself, or another --out");
+  if (!is_ours) {
+    throw InputError(given.string(),
+                     fmt::format("exists already and is not replaced: it holds no {}, so it is no "
+                                 "output of sagesan; choose another --out",
+                                 marker));
   }
+  if (!overwrite) throw InputError(given.string(), kExists);
 }
 
 void OutputDirectory::recover(const fs::path& given,

@@ -48,7 +48,7 @@ TEST_F(BatchManifest, WhatIsNoManifestIsRefused) {
 }
 
 TEST_F(BatchManifest, OptionsAreCheckedAsTheCommandLines) {
-  refuse_option({{"stregth", 1}}, "unknown option 'stregth'");
+  refuse_option({{"stregth", 1}}, "unknown option 'stregth'; did you mean strength?");
   refuse_option({{"help", true}}, "unknown option 'help'");
   refuse_option({{"strength", -1}}, "--strength -1: expected 0 to 1000000000000");
   refuse_option({{"strength", "1"}}, "strength: expected a number");

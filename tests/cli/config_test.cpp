@@ -68,7 +68,7 @@ TEST_F(Config, TheExampleIsValid) {
 
 TEST_F(Config, UnknownKeysAndSections) {
   refuse(with("[sanitize]\n\nstregth = 1\n"), 2,
-         {file() + ":3: unknown key 'stregth' in [sanitize]"});
+         {file() + ":3: unknown key 'stregth' in [sanitize]; did you mean strength?"});
   refuse(with("[evaluate]\nstrength = 1\n"), 2,
          {file() + ":2: unknown key 'strength' in [evaluate]"});
   refuse(with("# one\n[sanitise]\n"), 2, {file() + ":2: unknown section [sanitise]"});

@@ -34,10 +34,11 @@ TEST_F(Demo, ReplacesAnEarlierOneAndWritesTheSameJsonTwice) {
 
 TEST_F(Demo, PlacesThatAreRefused) {
   fs::create_directory(out());
-  refuse({"demo", "--out", out()}, 3, {out().string() + ": exists already", "--overwrite"});
+  refuse({"demo", "--out", out()}, 3,
+         {out().string() + ": exists already", "choose another --out"});
   write_file(out() / "thesis.tex", "years of work");
   refuse({"demo", "--out", out(), "--overwrite"}, 3,
-         {out().string() + ": holds no sagesan_demo.json"});
+         {out().string() + ": exists already and is not replaced: it holds no sagesan_demo.json"});
   refuse({"demo", "--out", root_ / "none/out"}, 4, {(root_ / "none").string() + ": no such dir"});
   refuse({"demo", "--out", root_ / "new", "--json", root_ / "new/demo.json"}, 3,
          {(root_ / "new/demo.json").string() + ": must lie outside " + (root_ / "new").string()});

@@ -32,7 +32,9 @@ TEST_F(Output, ExistingWithoutOverwrite) {
 TEST_F(Output, OverwriteOnlyWhatSagesanWrote) {
   fs::create_directory(out());
   write_file(out() / "thesis.tex", "years of work");
-  refuse(sanitize({"--overwrite"}), 3, {out().string() + ": holds no sagesan_report.json"});
+  refuse(
+      sanitize({"--overwrite"}), 3,
+      {out().string() + ": exists already and is not replaced: it holds no sagesan_report.json"});
 }
 
 TEST_F(Output, ABareNameLiesInTheCurrentDirectory) {

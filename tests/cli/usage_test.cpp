@@ -14,6 +14,17 @@ using testing::RunResult;
 
 using Usage = testing::CliTest;
 
+TEST_F(Usage, MisspeltNamesAreToldWithTheRightOnes) {
+  refuse({"sanitze"}, 2, {"unknown subcommand 'sanitze'; did you mean sanitize? (see --help)"});
+  refuse({"sanitize", "--bse", "x"}, 2,
+         {"unknown option '--bse' of sanitize; did you mean --base?"});
+  refuse(sanitize({"--strenth=3"}), 2,
+         {"unknown option '--strenth' of", "did you mean --strength?"});
+  refuse(sanitize({"-verbose"}), 2, {"unknown option '-verbose'", "did you mean --verbose?"});
+  refuse(sanitize({"--frobnicate"}), 2, {"unknown option '--frobnicate' of sanitize (see --help)"});
+  refuse(sanitize({"word"}), 2, {"word"});
+}
+
 TEST_F(Usage, HelpAndVersionAreNoErrors) {
   for (const Arguments& arguments : {Arguments{"--help"}, {"sanitize", "--help"}}) {
     const RunResult run = testing::run_program(arguments);
