@@ -164,9 +164,11 @@ std::vector<std::string> split_list(const std::string& option, const std::string
   if (text.empty()) return result;
   for (size_t start = 0; start <= text.size();) {
     const size_t comma = std::min(text.find(',', start), text.size());
-    if (comma == start)
+    const size_t first = std::min(text.find_first_not_of(' ', start), comma);
+    if (first == comma)
       throw UsageError(fmt::format("{} {}: an empty name between commas", option, quote(text)));
-    result.push_back(text.substr(start, comma - start));
+    const size_t last = text.find_last_not_of(' ', comma - 1);
+    result.push_back(text.substr(first, last - first + 1));
     start = comma + 1;
   }
   if (text.back() == ',')

@@ -129,7 +129,7 @@ void check_text_name(const std::string& option, const std::string& name);
 std::pair<std::string, std::filesystem::path> parse_named_path(const std::string& option,
                                                                const std::string& text);
 
-/// "A,B" -> {"A", "B"}; empty parts are refused.
+/// "A, B" -> {"A", "B"}; empty parts are refused.
 std::vector<std::string> split_list(const std::string& option, const std::string& text);
 
 // Options that several subcommands have, each with one wording.

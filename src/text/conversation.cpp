@@ -68,7 +68,8 @@ Conversation render_conversation(const std::vector<Message>& messages, const Cha
                                  const std::string& where) {
   check_turns(messages, chat, where);
   const auto first = messages.begin() + (!messages.empty() && messages[0].role == "system" ? 1 : 0);
-  if (std::all_of(first, messages.end(), is_blank)) throw InputError(where, "the text is blank");
+  if (std::all_of(first, messages.end(), is_blank))
+    throw InputError(where, "the text is blank; remove the record");
 
   const auto content = [&](const std::string& text) {
     return chat.trims ? trim(text) : std::string_view(text);

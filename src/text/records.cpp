@@ -124,7 +124,7 @@ std::vector<Record> read_array(const Json& array, const RecordOptions& options,
     Record record;
     record.text = element.get<std::string>();
     record.where = where;
-    if (is_blank(record.text)) throw InputError(where, "the text is blank");
+    if (is_blank(record.text)) throw InputError(where, "the text is blank; remove the record");
     records.push_back(std::move(record));
   }
   return records;

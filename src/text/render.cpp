@@ -194,7 +194,7 @@ Record render_record(const Json& object, const RecordOptions& options, const std
   Record record =
       options.fields.empty() ? by_rules(object, options, where) : by_fields(object, options, where);
   const bool blank = tokenization::leading_space(record.text) == record.text.size();
-  if (!record.input_ids && blank) fail(object, where, "the text is blank");
+  if (!record.input_ids && blank) fail(object, where, "the text is blank; remove the record");
   record.where = where;
   if (options.other_answers) add_other_answers(object, options, where, record);
   return record;

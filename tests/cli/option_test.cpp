@@ -52,10 +52,12 @@ TEST_F(Options, FieldsAndLimitsOfTheRetainTexts) {
   };
   expect_tokens({}, "40");
   expect_tokens({"--retain-fields", "first"}, "15");
+  expect_tokens({"--retain-fields", " first , second "}, "35");
   expect_tokens({"--max-length", "7"}, "35");
   expect_tokens({"--max-tokens", "17"}, "17");
   refuse(sanitize({"--retain-fields", "third"}), 3, {retain().string(), "no field 'third'"});
   refuse(sanitize({"--retain-fields", "first,,second"}), 2, {"an empty name between commas"});
+  refuse(sanitize({"--retain-fields", "first, ,second"}), 2, {"an empty name between commas"});
 }
 
 TEST_F(Options, FieldsAndLengthOfWhatIsEvaluated) {
