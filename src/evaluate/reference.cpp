@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "sagesan/evaluate/data_scores.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/json.h"
 
@@ -74,7 +75,7 @@ Reference read_reference(const std::filesystem::path& path) {
 double privacy_leak(double membership, double reference) {
   const double score = 1 - membership;
   const double other = 1 - reference;
-  return (score - other) / (other + 1e-10) * 100;
+  return (score - other) / (other + kTiny) * 100;
 }
 
 }  // namespace sagesan

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "sagesan/jobs/batch.h"
+#include "sagesan/support/optional_json.h"
 
 namespace sagesan {
 
@@ -40,7 +41,6 @@ ExitCode BatchResult::exit_code() const {
 }
 
 Json BatchResult::to_json() const {
-  const auto or_null = [](const auto& value) { return value ? Json(*value) : Json(nullptr); };
   Json json = {{"schema_version", 1},
                {"tool", {{"name", "sagesan"}, {"version", SAGESAN_VERSION}}},
                {"dry_run", dry_run},
