@@ -157,7 +157,8 @@ TEST_F(BatchSkip, WhatIsNoOutputIsNeverReplaced) {
     EXPECT_EQ(statuses(run(3, more)), (Words{"failed", "skipped"}));
     EXPECT_TRUE(snapshot(clean("a")) == before);
   }
-  EXPECT_NE(errors_.find("is no output of sagesan and is not replaced"), std::string::npos)
+  EXPECT_NE(errors_.find("exists already and is not replaced: it holds no sagesan_report.json"),
+            std::string::npos)
       << errors_;
 }
 

@@ -362,10 +362,9 @@ TEST_F(Methods, OtherBaseOfAnotherDtypeIsTheBaseRounded) {
   testing::make_unlearned(unlearned(), model);
   testing::write_file(retain(), testing::tiny_records(5, 20, model.vocabulary));
   run({"--other", "base"});
+  const auto elements = read_elements(out() / "model.safetensors");
   std::string bytes;
-  for (const std::string& element :
-       read_elements(out() / "model.safetensors").at("model.embed_tokens.weight"))
-    bytes += element;
+  for (const std::string& element : elements.at("model.embed_tokens.weight")) bytes += element;
   EXPECT_EQ(bytes, expected);
 }
 
