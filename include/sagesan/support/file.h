@@ -67,8 +67,8 @@ std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes
 void write_text_file(const std::filesystem::path& path, std::string_view text);
 /// Copies a whole file to a new one and forces it to the disk.
 void copy_to_new_file(const std::filesystem::path& from, const std::filesystem::path& to);
-/// As `write_text_file`, but an existing file is replaced at once or not at all: the one that a link
-/// points to. A device or a pipe is written to.
+/// As `write_text_file`, but an existing file is replaced at once or not at all: the one that a
+/// link points to. A device or a pipe is written to.
 void replace_text_file(const std::filesystem::path& path, std::string_view text);
 /// Throws `IoError` where `replace_text_file` would fail (no such directory, no permission, a
 /// directory) and `InputError` where it would touch one of `inputs`.
