@@ -172,6 +172,11 @@ bool is_device_or_pipe(const std::filesystem::path& path) {
   return std::filesystem::is_character_file(status) || std::filesystem::is_fifo(status);
 }
 
+/// What is to be replaced: where a link leads, or the file itself.
+std::filesystem::path behind_link(const std::filesystem::path& path) {
+  return std::filesystem::is_symlink(path) ? resolve_path(path) : path;
+}
+
 void write_through(const std::filesystem::path& path, std::string_view text) {
   const FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_NOCTTY | O_CLOEXEC));
   if (fd.get() < 0) throw_errno(path.string(), "cannot open");
@@ -187,7 +192,7 @@ void write_through(const std::filesystem::path& path, std::string_view text) {
 
 void replace_text_file(const std::filesystem::path& path, std::string_view text) {
   if (is_device_or_pipe(path)) return write_through(path, text);
-  AtomicFile file(std::filesystem::is_symlink(path) ? resolve_path(path) : path);
+  AtomicFile file(behind_link(path));
   write_text_file(file.path(), text);
   file.commit(true);
 }
@@ -233,9 +238,7 @@ void check_text_file_target(const std::filesystem::path& path,
                                      ? "is a directory, expected a file name"
                                      : "is no regular file");
   }
-  const std::filesystem::path parent =
-      std::filesystem::absolute(std::filesystem::is_symlink(path) ? resolve_path(path) : path)
-          .parent_path();
+  const std::filesystem::path parent = std::filesystem::absolute(behind_link(path)).parent_path();
   if (!std::filesystem::is_directory(parent)) throw IoError(parent.string(), "no such directory");
   if (::access(parent.c_str(), W_OK | X_OK) != 0)
     throw_errno(parent.string(), "cannot write into it");
