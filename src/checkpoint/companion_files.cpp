@@ -2,7 +2,6 @@
 
 #include <nlohmann/json.hpp>
 #include <string>
-#include <vector>
 
 #include "sagesan/support/error.h"
 #include "sagesan/support/file.h"
@@ -48,28 +47,40 @@ void write_changed_config(const fs::path& from, const fs::path& to, const Config
 
 }  // namespace
 
+bool has_own_configuration(const fs::path& unlearned) {
+  return fs::is_regular_file(unlearned / kConfig) && !fs::exists(unlearned / "adapter_config.json");
+}
+
 void copy_companion_files(const fs::path& unlearned, const fs::path& base,
                           const fs::path& directory, const ConfigChanges& changes) {
-  const std::vector<std::vector<const char*>> groups = {
-      {kConfig, "generation_config.json"},
-      {"tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
-       "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja"}};
-  for (const auto& names : groups) {
-    const auto copy_from = [&](const fs::path& from) {
-      bool found = false;
-      for (const std::string name : names) {
-        if (!fs::is_regular_file(from / name)) continue;
-        found = true;
-        if (name == kConfig && (changes.dtype || changes.vocabulary)) {
-          write_changed_config(from / name, directory / name, changes);
-        } else {
-          copy_to_new_file(from / name, directory / name);
-        }
-      }
-      return found;
-    };
-    if (!copy_from(unlearned)) copy_from(base);
-  }
+  const auto copy = [&](const fs::path& from, const std::string& name) {
+    if (!fs::is_regular_file(from / name)) return false;
+    if (name == kConfig && (changes.dtype || changes.vocabulary)) {
+      write_changed_config(from / name, directory / name, changes);
+    } else {
+      copy_to_new_file(from / name, directory / name);
+    }
+    return true;
+  };
+  copy(has_own_configuration(unlearned) ? unlearned : base, kConfig);
+  if (!copy(unlearned, "generation_config.json")) copy(base, "generation_config.json");
+  // One tokenizer's files belong together.
+  const auto has_tokenizer = [](const fs::path& model) {
+    for (const char* name : {"tokenizer.json", "tokenizer.model", "vocab.json"}) {
+      if (fs::is_regular_file(model / name)) return true;
+    }
+    return false;
+  };
+  const auto copy_tokenizer = [&](const fs::path& from) {
+    bool found = false;
+    for (const char* name :
+         {"tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
+          "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja"})
+      found = copy(from, name) || found;
+    return found;
+  };
+  const bool only_the_base = has_tokenizer(base) && !has_tokenizer(unlearned);
+  if (only_the_base || !copy_tokenizer(unlearned)) copy_tokenizer(base);
 }
 
 }  // namespace sagesan

@@ -1,5 +1,6 @@
 #include "pair_model.h"
 
+#include "sagesan/checkpoint/companion_files.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -8,7 +9,7 @@ PairModel read_pair_model(const ModelConfiguration& model, const Checkpoint& bas
                           const std::filesystem::path& unlearned) {
   PairModel pair{.base = model, .unlearned = model};
   const std::filesystem::path config = unlearned / "config.json";
-  if (std::filesystem::exists(config)) pair.unlearned = read_configuration(unlearned);
+  if (has_own_configuration(unlearned)) pair.unlearned = read_configuration(unlearned);
   if (pair.base.architecture != pair.unlearned.architecture) {
     throw InputError(config.string(),
                      "the architecture differs from the base's: base and unlearned must be the "

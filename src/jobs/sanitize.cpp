@@ -128,7 +128,7 @@ void give_pair_notices(const SanitizeOptions& options, const SanitizeInputs& inp
 ConfigChanges config_changes(const SanitizeOptions& options, const SanitizeInputs& inputs,
                              const UpdateVector& updates) {
   ConfigChanges changes{.dtype = options.output.dtype};
-  if (std::filesystem::exists(options.unlearned / "config.json")) return changes;
+  if (has_own_configuration(options.unlearned)) return changes;
   for (const Update& update : updates.updates) {
     if (!inputs.hints.vocabulary.contains(update.name)) continue;
     const TensorInfo& info = *update.whole().info;

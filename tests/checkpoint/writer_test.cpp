@@ -148,9 +148,21 @@ class CompanionFiles : public CheckpointWriterTest {
 };
 
 TEST_F(CompanionFiles, TokenizerOfTheBaseWhereTheUnlearnedHasNone) {
-  EXPECT_EQ(copied(), (std::map<std::string, std::string>{{"config.json", "unlearned"},
-                                                          {"tokenizer.json", "base"},
-                                                          {"tokenizer_config.json", "base"}}));
+  const std::map<std::string, std::string> expected = {{"config.json", "unlearned"},
+                                                       {"generation_config.json", "base"},
+                                                       {"tokenizer.json", "base"},
+                                                       {"tokenizer_config.json", "base"}};
+  EXPECT_EQ(copied(), expected);
+  // What goes with a tokenizer is none.
+  fs::remove_all(out());
+  fs::create_directory(out());
+  testing::write_file(source() / "special_tokens_map.json", "unlearned");
+  EXPECT_EQ(copied(), expected);
+}
+
+TEST_F(CompanionFiles, TheConfigurationBesideAnAdapterIsNotTheModels) {
+  testing::write_file(source() / "adapter_config.json", "{}");
+  EXPECT_EQ(copied()["config.json"], "base");
 }
 
 TEST_F(CompanionFiles, TokenizersAreNotMixed) {

@@ -14,8 +14,12 @@ struct ConfigChanges {
   std::optional<int64_t> vocabulary;  ///< rows of the embedding
 };
 
-/// Copies what belongs to a model beside its weights: configuration and generation configuration,
-/// and the tokenizer, from `unlearned`; each from `base` where `unlearned` has none of it.
+/// Whether the directory's config.json is that of the unlearned model: what trainers put beside an
+/// adapter is the base's as they loaded it, quantized perhaps.
+bool has_own_configuration(const std::filesystem::path& unlearned);
+
+/// Copies what belongs to a model beside its weights: configuration, generation configuration and
+/// the tokenizer, from `unlearned`; each from `base` where `unlearned` has none of its own.
 void copy_companion_files(const std::filesystem::path& unlearned, const std::filesystem::path& base,
                           const std::filesystem::path& directory,
                           const ConfigChanges& changes = {});
