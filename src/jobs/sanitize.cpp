@@ -225,7 +225,7 @@ SanitizeResult sanitize_with(const SanitizeOptions& options,
     return result;
   }
 
-  OutputDirectory output(options.out, options.overwrite, notice);
+  OutputDirectory output(options.out, options.overwrite, kReportName, notice);
   CheckpointWriter writer(layout, output.path());
   std::optional<AdapterOutput> adapter;
   if (options.output.format == OutputFormat::kAdapter)

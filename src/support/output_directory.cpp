@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kPartial = ".partial";
 constexpr const char* kOld = ".old.partial";
+constexpr const char* kAppeared = "appeared while this run was writing; it was not replaced";
 constexpr const char* kExists = "exists already; choose another --out or pass --overwrite";
 
 /// "dir/out/" and "dir/out" are one target; "." and ".." have no name to build a sibling from.
@@ -86,14 +87,15 @@ void OutputDirectory::recover(const fs::path& given,
     return fs::is_directory(fs::symlink_status(beside(target, ending), ignored));
   };
   if (is_left(kPartial) || is_left(kOld))
-    const OutputDirectory recovered(target, /*overwrite=*/true, notice);
+    const OutputDirectory recovered(target, /*overwrite=*/true, "", notice);
 }
 
-OutputDirectory::OutputDirectory(const fs::path& target, bool overwrite,
+OutputDirectory::OutputDirectory(const fs::path& target, bool overwrite, std::string marker,
                                  const std::function<void(const std::string&)>& notice)
     : target_(without_trailing_slash(target)),
       partial_(beside(target_, kPartial)),
-      overwrite_(overwrite) {
+      overwrite_(overwrite),
+      marker_(std::move(marker)) {
   // A run killed between the two renames below left the old output under this name: put it back.
   const fs::path old = beside(target_, kOld);
   std::error_code ignored;
@@ -146,19 +148,31 @@ void OutputDirectory::commit() {
   if (!old.empty()) fs::remove_all(old, ignored);
 }
 
+bool OutputDirectory::is_output(const fs::path& place) const {
+  std::error_code ignored;
+  return fs::is_directory(fs::symlink_status(place, ignored)) &&
+         fs::is_regular_file(place / marker_, ignored);
+}
+
 fs::path OutputDirectory::move_to_target() {
   if (rename_with(partial_, target_, RENAME_NOREPLACE) == 0) return {};
   if (errno == EEXIST) {
-    if (!overwrite_)
-      throw IoError(target_.string(), "appeared while this run was writing; it was not replaced");
-    if (rename_with(partial_, target_, RENAME_EXCHANGE) == 0) return partial_;
+    if (!overwrite_) throw IoError(target_.string(), kAppeared);
+    if (rename_with(partial_, target_, RENAME_EXCHANGE) == 0) {
+      if (is_output(partial_)) return partial_;
+      if (rename_with(partial_, target_, RENAME_EXCHANGE) != 0) {
+        committed_ = true;  // for that what is there now is not removed
+        throw_errno(partial_.string(), "cannot exchange back what was at " + target_.string());
+      }
+      throw IoError(target_.string(), kAppeared);
+    }
     if (!lacks_flag()) throw_errno(target_.string(), "cannot exchange with the finished output");
   } else if (!lacks_flag()) {
     throw_errno(target_.string(), "cannot rename the finished output");
   }
   fs::path old;
   if (fs::exists(fs::symlink_status(target_))) {
-    if (!overwrite_) throw IoError(target_.string(), "appeared while this run was writing");
+    if (!overwrite_ || !is_output(target_)) throw IoError(target_.string(), kAppeared);
     old = beside(target_, kOld);
     rename_plainly(target_, old);
   }

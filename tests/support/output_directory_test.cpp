@@ -39,7 +39,7 @@ class OutputDirectoryTest : public ::testing::Test {
 };
 
 TEST_F(OutputDirectoryTest, AppearsAtCommitAndNotBefore) {
-  OutputDirectory output(target(), false, notice());
+  OutputDirectory output(target(), false, kReportMarker, notice());
   write_file(output.path() / "a", "1");
   EXPECT_FALSE(fs::exists(target()));
   output.commit();
@@ -50,7 +50,7 @@ TEST_F(OutputDirectoryTest, AppearsAtCommitAndNotBefore) {
 
 TEST_F(OutputDirectoryTest, WithoutCommitNothingStays) {
   {
-    OutputDirectory output(target(), false, notice());
+    OutputDirectory output(target(), false, kReportMarker, notice());
     write_file(output.path() / "a", "1");
     fs::create_directory(output.path() / "sub");
   }
@@ -58,7 +58,7 @@ TEST_F(OutputDirectoryTest, WithoutCommitNothingStays) {
 }
 
 TEST_F(OutputDirectoryTest, TrailingSlashNamesTheSameTarget) {
-  OutputDirectory output(target() / "", false, notice());
+  OutputDirectory output(target() / "", false, kReportMarker, notice());
   EXPECT_EQ(output.path(), partial());
   output.commit();
   EXPECT_TRUE(fs::is_directory(target()));
@@ -67,7 +67,7 @@ TEST_F(OutputDirectoryTest, TrailingSlashNamesTheSameTarget) {
 TEST_F(OutputDirectoryTest, OldOutputStaysCompleteUntilTheExchange) {
   make_old_output(target());
   const auto old = snapshot(target());
-  OutputDirectory output(target(), true, notice());
+  OutputDirectory output(target(), true, kReportMarker, notice());
   write_file(output.path() / "new", "new");
   EXPECT_EQ(snapshot(target()), old);
   output.commit();
@@ -79,7 +79,7 @@ TEST_F(OutputDirectoryTest, OldOutputStaysWhereTheRunFails) {
   make_old_output(target());
   const auto old = snapshot(root_.path());
   {
-    OutputDirectory output(target(), true, notice());
+    OutputDirectory output(target(), true, kReportMarker, notice());
     write_file(output.path() / "new", "new");
   }
   EXPECT_EQ(snapshot(root_.path()), old);
@@ -87,7 +87,7 @@ TEST_F(OutputDirectoryTest, OldOutputStaysWhereTheRunFails) {
 
 TEST_F(OutputDirectoryTest, WhatAppearsMeanwhileIsNotReplaced) {
   std::optional<OutputDirectory> output;
-  output.emplace(target(), false, notice());
+  output.emplace(target(), false, kReportMarker, notice());
   make_old_output(target());
   const auto old = snapshot(target());
   expect_io_error([&] { output->commit(); }, target().string(),
@@ -97,10 +97,28 @@ TEST_F(OutputDirectoryTest, WhatAppearsMeanwhileIsNotReplaced) {
   EXPECT_FALSE(fs::exists(partial()));
 }
 
+TEST_F(OutputDirectoryTest, WhatIsNoOutputMeanwhileIsNotReplacedEither) {
+  for (const bool had_output : {false, true}) {
+    fs::remove_all(target());
+    if (had_output) make_old_output(target());
+    std::optional<OutputDirectory> output;
+    output.emplace(target(), true, kReportMarker, notice());
+    fs::remove_all(target());
+    fs::create_directory(target());
+    write_file(target() / "thesis.tex", "years of work");
+    const auto precious = snapshot(target());
+    expect_io_error([&] { output->commit(); }, target().string(),
+                    "appeared while this run was writing; it was not replaced");
+    output.reset();
+    EXPECT_EQ(snapshot(target()), precious);
+    EXPECT_FALSE(fs::exists(partial()));
+  }
+}
+
 TEST_F(OutputDirectoryTest, LeftoverOfAKilledRunIsRemovedWithANotice) {
   fs::create_directories(partial() / "sub");
   write_file(partial() / "model.safetensors", "half");
-  OutputDirectory output(target(), false, notice());
+  OutputDirectory output(target(), false, kReportMarker, notice());
   ASSERT_EQ(notices_.size(), 1U);
   EXPECT_EQ(notices_[0], "removing what a killed run left: " + partial().string());
   EXPECT_TRUE(fs::is_empty(output.path()));
@@ -111,7 +129,7 @@ TEST_F(OutputDirectoryTest, LeftoverOfAKilledRunIsRemovedWithANotice) {
 TEST_F(OutputDirectoryTest, OldOutputMovedAwayIsRestored) {
   make_old_output(moved_away());
   {
-    OutputDirectory output(target(), true, notice());
+    OutputDirectory output(target(), true, kReportMarker, notice());
     ASSERT_EQ(notices_.size(), 1U);
     EXPECT_EQ(notices_[0],
               "restoring the output that an interrupted run moved away: " + target().string());
@@ -124,7 +142,7 @@ TEST_F(OutputDirectoryTest, OldOutputMovedAwayIsRestored) {
 TEST_F(OutputDirectoryTest, RestoredOutputIsRefusedAtOnceWithoutOverwrite) {
   make_old_output(moved_away());
   // Not hours later, at the commit.
-  EXPECT_THROW(OutputDirectory(target(), false, notice()), Error);
+  EXPECT_THROW(OutputDirectory(target(), false, kReportMarker, notice()), Error);
   EXPECT_EQ(read_file(target() / "old"), "old");
 }
 
@@ -133,7 +151,7 @@ TEST_F(OutputDirectoryTest, OldOutputIsRemovedWhereTheNewOneIsThere) {
   make_old_output(target());
   const auto now = snapshot(target());
   {
-    OutputDirectory output(target(), true, notice());
+    OutputDirectory output(target(), true, kReportMarker, notice());
     ASSERT_EQ(notices_.size(), 1U);
     EXPECT_EQ(notices_[0], "removing what an earlier run left: " + moved_away().string());
   }
@@ -157,10 +175,10 @@ TEST_F(OutputDirectoryTest, RecoveryLeavesTheOutputAlone) {
 }
 
 TEST_F(OutputDirectoryTest, SecondRunOnTheSameTargetIsRefused) {
-  OutputDirectory first(target(), false, notice());
+  OutputDirectory first(target(), false, kReportMarker, notice());
   write_file(first.path() / "a", "1");
-  expect_io_error([&] { OutputDirectory(target(), false, notice()); }, target().string(),
-                  "another run of sagesan is writing this output");
+  expect_io_error([&] { OutputDirectory(target(), false, kReportMarker, notice()); },
+                  target().string(), "another run of sagesan is writing this output");
   EXPECT_EQ(read_file(first.path() / "a"), "1");
   first.commit();
   EXPECT_EQ(read_file(target() / "a"), "1");
@@ -170,8 +188,8 @@ TEST_F(OutputDirectoryTest, PartialThatIsALinkIsNotFollowed) {
   fs::create_directory(root_ / "precious");
   write_file(root_ / "precious/a", "1");
   fs::create_directory_symlink(root_ / "precious", partial());
-  expect_io_error([&] { OutputDirectory(target(), false, notice()); }, partial().string(),
-                  "cannot open");
+  expect_io_error([&] { OutputDirectory(target(), false, kReportMarker, notice()); },
+                  partial().string(), "cannot open");
   EXPECT_EQ(read_file(root_ / "precious/a"), "1");
 }
 

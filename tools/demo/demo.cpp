@@ -184,7 +184,7 @@ DemoResult run_demo(const DemoOptions& options, const Progress& progress, const 
     return Demo(options, directory.path(), progress, notice).run();
   }
   OutputDirectory::check(options.out, {}, options.overwrite, kMarker);
-  OutputDirectory output(options.out, options.overwrite, notice);
+  OutputDirectory output(options.out, options.overwrite, kMarker, notice);
   DemoResult result = Demo(options, output.path(), progress, notice).run();
   write_text_file(output.path() / kMarker, result.to_json().dump(1) + "\n");
   output.commit();

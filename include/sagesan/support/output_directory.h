@@ -29,7 +29,7 @@ class OutputDirectory {
 
   /// Makes the temporary directory; `notice` is told what a killed run left there. `check` comes
   /// first. Throws `IoError` where another run is writing to the same target.
-  OutputDirectory(const std::filesystem::path& target, bool overwrite,
+  OutputDirectory(const std::filesystem::path& target, bool overwrite, std::string marker,
                   const std::function<void(const std::string&)>& notice);
   /// Removes the temporary directory unless it was committed.
   ~OutputDirectory();
@@ -38,17 +38,20 @@ class OutputDirectory {
 
   /// Where to put the files, each of them finished (forced to the disk) by its writer.
   const std::filesystem::path& path() const { return partial_; }
-  /// Renames to the target; with `overwrite` an old output is exchanged and then removed. Where it
-  /// throws, the target is as it was.
+  /// Renames to the target; with `overwrite` an old output, which still holds its `marker`, is
+  /// exchanged and then removed. Where it throws, the target is as it was.
   void commit();
 
  private:
+  /// Whether it is what may be replaced.
+  bool is_output(const std::filesystem::path& place) const;
   /// Returns where the old output is now; empty where there was none.
   std::filesystem::path move_to_target();
 
   std::filesystem::path target_;
   std::filesystem::path partial_;
   bool overwrite_;
+  std::string marker_;
   bool committed_ = false;
   FileDescriptor lock_;
 };
