@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "sagesan/checkpoint/safetensors.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -184,7 +185,7 @@ OutputLayout layout_output(const Checkpoint& base, const Checkpoint& unlearned,
   bool same = true;
   for (size_t i = 0; i < result.shards.size(); ++i) {
     if (same_layout(result.shards[i], *like.shards()[i])) {
-      result.shards[i].header_of = like.shards()[i]->path();
+      result.shards[i].header_of = dynamic_cast<const SafetensorsFile*>(like.shards()[i].get());
     } else {
       same = false;
     }

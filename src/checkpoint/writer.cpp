@@ -24,10 +24,9 @@ std::vector<TensorLayout> layouts(const OutputShard& shard) {
 }
 
 std::string header(const OutputShard& shard) {
-  if (shard.header_of.empty()) return safetensors_header(layouts(shard), {{"format", "pt"}});
-  const SafetensorsFile like(shard.header_of);
-  std::string bytes(like.header_bytes(), '\0');
-  like.file()->read(0, std::as_writable_bytes(std::span(bytes)));
+  if (shard.header_of == nullptr) return safetensors_header(layouts(shard), {{"format", "pt"}});
+  std::string bytes(shard.header_of->header_bytes(), '\0');
+  shard.header_of->file()->read(0, std::as_writable_bytes(std::span(bytes)));
   return bytes;
 }
 

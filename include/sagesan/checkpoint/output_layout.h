@@ -11,6 +11,8 @@
 
 namespace sagesan {
 
+class SafetensorsFile;
+
 /// A tensor of the output: what it is there, and whose values it has.
 struct OutputTensor {
   TensorLayout layout;
@@ -21,8 +23,9 @@ struct OutputTensor {
 struct OutputShard {
   std::string file;
   std::vector<OutputTensor> tensors;
-  /// A file whose header is exactly that of this one; empty where there is none.
-  std::filesystem::path header_of = {};
+  /// A file whose header is exactly that of this one, which must outlive this; null where there is
+  /// none.
+  const SafetensorsFile* header_of = nullptr;
 };
 
 struct OutputLayout {
