@@ -29,6 +29,7 @@ const std::vector<FusedParameter>& fused_parameters() {
 std::string canonical_module(const std::string& name) {
   std::string result(canonical_name(name));
   replace(result, ".block_sparse_moe.", ".mlp.");
+  if (result.starts_with("embed_out.")) replace(result, "embed_out.", "lm_head.");  // GPT-NeoX
   if (result.find(kExperts) != std::string::npos) {
     replace(result, ".w1.", ".gate_proj.");
     replace(result, ".w3.", ".up_proj.");

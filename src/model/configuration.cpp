@@ -60,11 +60,16 @@ double positive(const JsonObject& object, std::string_view key, double value) {
 
 /// The members of a scaled RoPE; `rope` holds them under either of the two spellings.
 void read_scaling(const JsonObject& config, const JsonObject& rope, const std::string& type,
-                  RopeConfiguration& result) {
+                  const RopeDefaults& defaults, RopeConfiguration& result) {
   using Type = RopeConfiguration::Type;
   const int64_t half = result.dimension / 2;
-  result.original_positions =
-      rope.integer_or("original_max_position_embeddings", result.original_positions);
+  // Of these types the value outside of the object wins (transformers: modeling_rope_utils.py).
+  const char* original = "original_max_position_embeddings";
+  const bool is_outside = config.find(original) != nullptr || defaults.original_positions > 0;
+  const bool outside_wins =
+      type == "llama3" || type == "yarn" || type == "longrope" || type == "su";
+  if (!is_outside || !outside_wins)
+    result.original_positions = rope.integer_or(original, result.original_positions);
   if (type == "longrope" || type == "su") {
     result.type = Type::kLongRope;
     result.short_factors = read_factors(rope, "short_factor", half);
@@ -129,7 +134,13 @@ void read_scaling(const JsonObject& config, const JsonObject& rope, const std::s
 
 const Json* find_rope(const JsonObject& config) {
   const Json* parameters = config.find("rope_parameters");
-  return parameters != nullptr ? parameters : config.find("rope_scaling");
+  const Json* scaling = config.find("rope_scaling");
+  if (parameters != nullptr && scaling != nullptr && !scaling->empty() && *scaling != *parameters) {
+    config.fail("rope_scaling",
+                "stands beside other 'rope_parameters', and programs differ in which they take: "
+                "keep one of them");
+  }
+  return parameters != nullptr ? parameters : scaling;
 }
 
 RopeConfiguration read_rope(const JsonObject& config, int64_t head_dimension,
@@ -155,7 +166,7 @@ RopeConfiguration read_rope(const JsonObject& config, const Json* parameters,
   if (!(share > 0 && share <= 1)) rope.fail("partial_rotary_factor", "expected a share in (0, 1]");
   result.dimension = static_cast<int64_t>(static_cast<double>(head_dimension) * share);
   const std::string type = rope.string_or("rope_type", rope.string_or("type", "default"));
-  if (type != "default") read_scaling(config, rope, type, result);
+  if (type != "default") read_scaling(config, rope, type, defaults, result);
   if (result.dimension < 2 || result.dimension % 2 != 0)
     config.fail("head_dim", "RoPE needs an even number of rotated channels in a head");
   return result;
@@ -186,6 +197,10 @@ void set_windows(const JsonObject& config, int64_t window,
     }
     if (sliding) model.layers[static_cast<size_t>(i)].window = window;
   }
+}
+
+void set_window(int64_t window, ModelConfiguration& model) {
+  for (LayerConfiguration& layer : model.layers) layer.window = window;
 }
 
 ModelConfiguration read_common_configuration(const JsonObject& config,

@@ -74,6 +74,17 @@ TEST_F(BadInput, ConfigurationValues) {
   with("hidden_act", "mish", "key 'hidden_act': activation 'mish' is not supported");
 }
 
+TEST_F(BadInput, TwoSpellingsOfRopeThatDiffer) {
+  const nlohmann::json plain = {{"rope_type", "default"}, {"rope_theta", 10000.0}};
+  for (const auto& directory : {base(), unlearned()})
+    edit_config(directory, [&](auto& c) { c["rope_parameters"] = c["rope_scaling"] = plain; });
+  succeed(sanitize({"--dry-run"}));
+  edit_config(base(), [](auto& c) {
+    c["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 4.0}};
+  });
+  refuse(sanitize(), 3, {config(), "key 'rope_scaling': stands beside other 'rope_parameters'"});
+}
+
 TEST_F(BadInput, UnsupportedArchitecture) {
   edit_config(base(), [](auto& c) { c["architectures"] = {"MambaForCausalLM"}; });
   refuse(

@@ -5,6 +5,7 @@ import copy
 import json
 import subprocess
 
+import families
 import pytest
 import torch
 from adapters import (GPT2, LLAMA, MIXTRAL, QWEN3_MOE, SIZES, TIED, lora, make_adapter, make_routed_adapter,
@@ -116,6 +117,20 @@ def test_adapter_merged_and_as_adapter(name, words, bench):
     assert any(not torch.equal(before[key], after[key]) for key in before)
     merge(bench, "merged_after", "sanitized")
     close(bench.tensors("merged_after"), full, base)
+
+
+def test_head_as_transformers_has_it_in_memory(bench):
+    """GPT-NeoX's head is `lm_head` there and `embed_out` in what it saves."""
+    model = make_base(bench, families.CONFIGS["gpt_neox"])
+    perturb(model).save_pretrained(bench / "saved")
+    expected, _ = bench.sanitize("saved", out="expected")
+    (bench / "memory").mkdir()
+    save_state(model, bench / "memory")
+    names = load_file(bench / "memory/model.safetensors").keys()
+    assert "lm_head.weight" in names and "embed_out.weight" in load_file(bench / "saved/model.safetensors")
+    actual, _ = bench.sanitize("memory")
+    assert torch.equal(actual.pop("lm_head.weight"), expected.pop("embed_out.weight"))
+    assert all(torch.equal(actual[name], tensor) for name, tensor in expected.items())
 
 
 def test_saved_experts(bench):

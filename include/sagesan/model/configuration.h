@@ -149,5 +149,8 @@ int64_t read_window(const JsonObject& config, int64_t otherwise);
 /// no such list, to those that `is_sliding` names. `window` 0 is none.
 void set_windows(const JsonObject& config, int64_t window,
                  const std::function<bool(int64_t layer)>& is_sliding, ModelConfiguration& model);
+/// Gives `window` to all layers, of families whose model has one mask and does not look at
+/// `layer_types`. 0 is none.
+void set_window(int64_t window, ModelConfiguration& model);
 
 }  // namespace sagesan

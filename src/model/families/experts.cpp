@@ -12,7 +12,7 @@ void check_experts(const JsonObject& config, const ModelConfiguration& model) {
     config.fail("num_experts", "too many to be true");
   if (std::max(experts.intermediate_size, experts.shared_intermediate_size) > kMostChannels)
     config.fail("moe_intermediate_size", "too many to be true");
-  if (experts.per_token > experts.count)
+  if (experts.count > 0 && experts.per_token > experts.count)
     config.fail("num_experts_per_tok", "more than there are experts");
 }
 

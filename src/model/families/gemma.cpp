@@ -71,7 +71,7 @@ ModelConfiguration configure_gemma3(const JsonObject& config) {
   const int64_t pattern = config.integer_or("sliding_window_pattern", 6);
   ModelConfiguration model = configure_later_gemma(config, pattern, 0, 0);
   const Json* parameters = config.find("rope_parameters");
-  const Json* full = config.find("rope_scaling");
+  const Json* full = find_rope(config);
   Json sliding = Json::object();
   if (parameters != nullptr) {
     const JsonObject by_type(*parameters, config.where() + ": rope_parameters");

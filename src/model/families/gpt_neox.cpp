@@ -30,6 +30,10 @@ ModelConfiguration configure_gpt_neox(const JsonObject& config) {
   names.gate = "";
   names.up = "gpt_neox.layers.{}.mlp.dense_h_to_4h";
   names.down = "gpt_neox.layers.{}.mlp.dense_4h_to_h";
+  // As transformers 5 has it in memory; what it saves has the old name.
+  TensorNames in_memory = names;
+  in_memory.head = "lm_head";
+  model.layouts.push_back(in_memory);
   return model;
 }
 

@@ -7,8 +7,7 @@ namespace sagesan {
 ModelConfiguration configure_mixtral(const JsonObject& config) {
   ModelConfiguration model = read_common_configuration(config, {.default_norm_epsilon = 1e-5});
   model.ropes = {read_rope(config, model.head_dimension, {.theta = 1e6})};
-  set_windows(
-      config, read_window(config, 0), [](int64_t) { return true; }, model);
+  set_window(read_window(config, 0), model);
   model.experts = {.count = config.integer_or("num_local_experts", 8),
                    .per_token = config.integer_or("num_experts_per_tok", 2),
                    .intermediate_size = model.intermediate_size};

@@ -15,8 +15,7 @@ ModelConfiguration configure_phi3(const JsonObject& config) {
     if (rope.is_object() && rope.contains(key) && rope[key] == "yarn") rope[key] = "longrope";
   }
   model.ropes = {read_rope(config, &rope, model.head_dimension, {.original_positions = 4096})};
-  set_windows(
-      config, read_window(config, 0), [](int64_t) { return true; }, model);
+  set_window(read_window(config, 0), model);
   TensorNames& names = model.layouts[0];
   names.query = names.key = names.value = "";
   names.query_key_value = "model.layers.{}.self_attn.qkv_proj";

@@ -63,9 +63,7 @@ ModelConfiguration configure_qwen3_moe(const JsonObject& config) {
   ModelConfiguration model = read_common_configuration(config);
   model.ropes = {read_rope(config, model.head_dimension)};
   read_attention_bias(config, false, model);
-  if (config.boolean_or("use_sliding_window", false))
-    set_windows(
-        config, read_window(config, 4096), [](int64_t) { return true; }, model);
+  if (config.boolean_or("use_sliding_window", false)) set_window(read_window(config, 4096), model);
   add_experts(config, 128, 8, 768, model);
   check_experts(config, model);
   TensorNames& names = model.layouts[0];
