@@ -49,9 +49,12 @@ InputFile::InputFile(std::filesystem::path path) : path_(std::move(path)) {
 
 void reserve_space(int fd, uint64_t size, const std::filesystem::path& path) {
   if (size == 0) return;
-  const int reserved = ::posix_fallocate(fd, 0, static_cast<off_t>(size));
-  if (reserved == 0 || reserved == EINVAL || reserved == EOPNOTSUPP) return;
-  errno = reserved;
+  // Not glibc's `posix_fallocate`: where the file system cannot, it writes into every block.
+  int reserved = 0;
+  do {
+    reserved = ::fallocate(fd, 0, 0, static_cast<off_t>(size));
+  } while (reserved != 0 && errno == EINTR);
+  if (reserved == 0 || errno == EOPNOTSUPP || errno == ENOSYS) return;
   throw_errno(path.string(), fmt::format("cannot reserve {} bytes", size));
 }
 

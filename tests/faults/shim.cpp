@@ -228,14 +228,14 @@ ssize_t copy_file_range(int in, off64_t* from, int out, off64_t* to, size_t coun
   return real(in, from, out, to, verdict.half ? (count + 1) / 2 : count, flags);
 }
 
-#define DEFINE_RESERVE(name, offset_type)                                      \
-  int name(int fd, offset_type offset, offset_type length) {                   \
-    REAL(name);                                                                \
-    if (const int error = judge(kReserve, fd).error; error != 0) return error; \
-    return real(fd, offset, length);                                           \
+#define DEFINE_RESERVE(name, offset_type)                              \
+  int name(int fd, int mode, offset_type offset, offset_type length) { \
+    REAL(name);                                                        \
+    FAIL_OR(judge(kReserve, fd), -1)                                   \
+    return real(fd, mode, offset, length);                             \
   }
-DEFINE_RESERVE(posix_fallocate, off_t)
-DEFINE_RESERVE(posix_fallocate64, off64_t)
+DEFINE_RESERVE(fallocate, off_t)
+DEFINE_RESERVE(fallocate64, off64_t)
 
 int fsync(int fd) {
   REAL(fsync);
