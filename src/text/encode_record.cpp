@@ -26,7 +26,11 @@ EncodedText encode_record(const Tokenizer* tokenizer, const Record& record, size
                        "a text, but the model has no tokenizer.json; give records of 'input_ids'");
     }
     const auto encode = [&](const std::string& text) {
-      return record.own_special_tokens ? tokenizer->encode(text) : tokenizer->encode_plain(text);
+      try {
+        return record.own_special_tokens ? tokenizer->encode(text) : tokenizer->encode_plain(text);
+      } catch (const InputError& error) {
+        throw InputError(record.where, error.what());
+      }
     };
     result.ids = encode(record.text);
     if (!record.end.empty()) {

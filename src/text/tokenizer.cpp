@@ -172,6 +172,14 @@ std::vector<int64_t> Tokenizer::encode_plain(std::string_view text) const {
 Detokenizer Tokenizer::detokenizer() const {
   const Json* decoder = state_->decoder.is_null() ? nullptr : &state_->decoder;
   TextDecoder decode = read_text_decoder(decoder, state_->decoder_where);
+  int64_t count = 0;
+  state_->model->visit_tokens([&](std::string_view, int64_t) { ++count; });
+  count += static_cast<int64_t>(state_->added_tokens.tokens().size());
+  constexpr int64_t kGap = 1 << 20;  // ids that no token has
+  if (state_->size > count + kGap) {
+    throw InputError(state_->decoder_where,
+                     fmt::format("{} tokens have ids up to {}", count, state_->size - 1));
+  }
   std::vector<Detokenizer::Token> tokens(static_cast<size_t>(state_->size));
   state_->model->visit_tokens([&](std::string_view text, int64_t id) {
     tokens[static_cast<size_t>(id)] = {.text = std::string(text), .exists = true};
