@@ -21,7 +21,7 @@ constexpr uint64_t kMostBytes = uint64_t{1} << 26;
 constexpr size_t kMostJobs = 10'000;  ///< each is read in about a millisecond
 
 bool counts_for_the_batch(const std::string& key) {
-  return key == "threads" || key == "overwrite" || key == "dry-run";
+  return key == "threads" || key == "overwrite" || key == "dry-run" || key == "profile";
 }
 
 /// A job's part of the manifest and the options that it fills in.

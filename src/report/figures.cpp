@@ -17,7 +17,7 @@ struct Direction {
 };
 
 /// What `evaluate` is known to measure. What is not here (wrong answers' probabilities, membership,
-/// which is best at 0.5) has no better side.
+/// which is best at 0.5, and PrivLeak, at 0) has no better side.
 constexpr Direction kDirections[] = {
     {"mean_negative_log_likelihood", Better::kLower, Better::kHigher},
     {"perplexity", Better::kLower, Better::kHigher},
@@ -25,6 +25,7 @@ constexpr Direction kDirections[] = {
     {"probability", Better::kHigher, Better::kLower},
     {"paraphrased_probability", Better::kHigher, Better::kLower},
     {"truth_ratio", Better::kHigher, Better::kHigher},
+    {"probability_w_options", Better::kHigher, Better::kLower},
     {"exact_memorization", Better::kHigher, Better::kLower},
     {"extraction_strength", Better::kHigher, Better::kLower},
     {"rouge", Better::kHigher, Better::kLower},

@@ -47,6 +47,12 @@ TEST_F(BatchManifest, WhatIsNoManifestIsRefused) {
   refuse_manifest("{\"jobs\": [{}], \"defaults\": 1}", 3, {"'defaults': expected an object"});
 }
 
+TEST_F(BatchManifest, HasAMostOfJobs) {
+  std::string jobs;
+  for (int i = 0; i < 10'001; ++i) jobs += jobs.empty() ? "{}" : ",{}";
+  refuse_manifest("{\"jobs\": [" + jobs + "]}", 3, {"10001 jobs; at most 10000 in one manifest"});
+}
+
 TEST_F(BatchManifest, OptionsAreCheckedAsTheCommandLines) {
   refuse_option({{"stregth", 1}}, "unknown option 'stregth'; did you mean strength?");
   refuse_option({{"help", true}}, "unknown option 'help'");
