@@ -112,6 +112,9 @@ TEST_F(Evaluate, ReferenceMustFit) {
   refuse(evaluate({"--reference", reference, "--forget", "a"}), 3,
          {"reference.json: holds neither truth ratios of a forget set nor 'mia_min_k'"});
   refuse(evaluate({"--reference", root_ / "none.json", "--forget", "a"}), 3, {"none.json: "});
+  write_file(reference, "{\"models\": {}}");
+  refuse(evaluate({"--reference", reference, "--forget", "a"}), 3,
+         {"reference.json: key 'models': evaluations of several models; expected one of the"});
   write_file(reference,
              "{\"forget_truth_ratio\": {\"value_by_index\": {\"0\": {\"score\": \"1\"}}}}");
   refuse(evaluate({"--reference", reference, "--forget", "a"}), 3,

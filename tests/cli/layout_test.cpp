@@ -236,6 +236,20 @@ TEST_F(LayoutTest, HeadThatTheUnlearnedTies) {
   EXPECT_EQ(sanitize_plainly(model_), result);
 }
 
+TEST_F(LayoutTest, WhatTheFamilyDoesNotKnowIsCopiedAndTold) {
+  make_pair();
+  const TinyTensor extra = {"model.extra.weight", {2, 2}, {1, 2, 3, 4}};
+  TinyWeights weights = base_weights(model_);
+  weights.push_back(extra);
+  write_checkpoint(base(), model_, weights);
+  weights = unlearned_weights(model_);
+  weights.push_back(extra);
+  weights.back().values[0] = 9;
+  write_checkpoint(unlearned(), model_, weights);
+  run(sanitize(), {"'model.extra.weight' changed but is no parameter that the llama family knows"});
+  EXPECT_EQ(read_weights(out() / "model.safetensors").at(extra.name), weights.back().values);
+}
+
 TEST_F(LayoutTest, BuffersAreCopied) {
   make_pair();
   TinyWeights weights = unlearned_weights(model_);

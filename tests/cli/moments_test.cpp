@@ -175,6 +175,16 @@ TEST_F(Moments, NumbersThatCannotBeAreRefusedByName) {
   spoil("head_input.weight", -1);
 }
 
+TEST_F(Moments, ForgetTextsAreReadAsTheyWereCollected) {
+  const auto forget = write_texts("forget.jsonl", 0, 2);
+  const auto moments = collect("m.safetensors", retain());
+  succeed(with_moments(moments, {"--forget", forget, "-q"}));
+  std::filesystem::remove_all(out());
+  const auto shorter = collect("short.safetensors", retain(), {"--max-length", "10"});
+  refuse(with_moments(shorter, {"--forget", forget}), 3,
+         {"short.safetensors", "was collected with other text options than the --forget texts"});
+}
+
 TEST_F(Moments, DryRunNamesTheMomentsFile) {
   const auto moments = collect("m.safetensors", retain());
   const std::string printed = succeed(with_moments(moments, {"--dry-run"}));
