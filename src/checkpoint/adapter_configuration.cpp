@@ -20,7 +20,7 @@ constexpr uint64_t kMaxBytes = uint64_t{16} << 20;
 constexpr int64_t kMaxRank = int64_t{1} << 24;
 
 /// Keys that are read, and those that say nothing about the merged weights: what was adapted is
-/// seen in the tensors, dropout, VeLoRA's backward pass and HydraLoRA's balance loss (blc) matter
+/// seen in the tensors, dropout and HydraLoRA's balance loss (blc) matter
 /// in training alone.
 constexpr std::array<std::string_view, 36> kKnown = {
     "alpha_pattern",

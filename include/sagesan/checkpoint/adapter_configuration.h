@@ -43,8 +43,9 @@ struct AdapterConfiguration {
 };
 
 /// Reads and checks the file. Throws `InputError` that names file and key for what is malformed,
-/// for adapters that are no LoRA, and for every option that changes the merged weights in a way
-/// that is not supported: never approximated.
+/// for adapters that are no LoRA, and for every option that is known to change the merged weights
+/// in a way that is not supported: never approximated. Keys that are not known are among the
+/// notices.
 AdapterConfiguration read_adapter_configuration(const std::filesystem::path& path);
 
 }  // namespace sagesan
