@@ -22,7 +22,7 @@ ParameterKind read_kind(const JsonObject& entry) {
 }
 
 Site read_site(const JsonObject& entry, std::string_view key, SiteKind kind, int64_t channels,
-               const MomentsFile& moments) {
+               const MomentsHeader& moments) {
   const std::string name = entry.string(key);
   const auto found = moments.sites().find(name);
   Site site(kind, name);
@@ -35,7 +35,7 @@ Site read_site(const JsonObject& entry, std::string_view key, SiteKind kind, int
 }
 
 Parameter read_parameter(const JsonObject& entry, const StoredTensor& stored,
-                         const MomentsFile& moments) {
+                         const MomentsHeader& moments) {
   Parameter parameter{.kind = read_kind(entry),
                       .shape = stored.info->shape,
                       .transposed = entry.boolean_or("transposed", false)};
@@ -65,8 +65,8 @@ Parameter read_parameter(const JsonObject& entry, const StoredTensor& stored,
 
 }  // namespace
 
-ModelMap read_described_model(const MomentsFile& moments, const Checkpoint& base) {
-  const std::string where = moments.path().string() + ": __metadata__ 'model'";
+ModelMap read_described_model(const MomentsHeader& moments, const Checkpoint& base) {
+  const std::string where = moments.file().path().string() + ": __metadata__ 'model'";
   const Json json = parse_json(moments.origin().model, where);
   const JsonObject object(json, where);
   ModelMap map{.family = "described", .architecture = object.string("architecture")};
@@ -78,7 +78,7 @@ ModelMap read_described_model(const MomentsFile& moments, const Checkpoint& base
     if (!stored) {
       throw InputError(base.path().string(),
                        fmt::format("tensor {} is missing, which {} describes", quote(name),
-                                   printable(moments.path().string())));
+                                   printable(moments.file().path().string())));
     }
     map.parameters[name] = read_parameter(entry, stored, moments);
     if (map.parameters[name].kind != ParameterKind::kTiedEmbedding) continue;

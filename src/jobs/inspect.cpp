@@ -61,7 +61,7 @@ void read_model(const std::filesystem::path& directory, const Inputs& inputs,
   }
   for (const auto& file : inputs.moments) {
     if (file->origin().model.empty()) continue;
-    model.map = read_described_model(*file, inputs.base);
+    model.map = read_described_model(file->header(), inputs.base);
     model.hints = pair_hints(model.map);
     return;
   }

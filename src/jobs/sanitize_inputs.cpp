@@ -145,7 +145,7 @@ SanitizeInputs open_sanitize_inputs(const SanitizeOptions& options) {
       base && model && preflight.check([&] { match_parameters(inputs.model, inputs.base); });
   if (described && base) {
     preflight.check([&] {
-      inputs.map = read_described_model(*inputs.moments, inputs.base);
+      inputs.map = read_described_model(inputs.moments->header(), inputs.base);
       inputs.hints = pair_hints(inputs.map);
     });
   }

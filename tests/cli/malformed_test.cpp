@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -308,6 +309,100 @@ TEST_F(MalformedConfiguration, MomentsThatAreNone) {
           root_ / "m.safetensors", "--out", out()},
          3, {(root_ / "m.safetensors").string() + ": is no moments file"});
 }
+
+/// `bytes` is the description of a model in a moments file of the base.
+class MalformedDescription : public MalformedFile {
+ protected:
+  MalformedDescription() {
+    succeed({"collect", "--base", base(), "--retain", retain(), "--out", moments(), "-q"});
+  }
+  fs::path moments() const { return root_ / GetParam().file; }
+  void describe(const std::string& model) const {
+    const std::string file = testing::read_file(moments());
+    uint64_t length = 0;
+    std::memcpy(&length, file.data(), sizeof length);
+    json header = json::parse(file.substr(sizeof length, length));
+    header["__metadata__"]["model"] = model;
+    testing::write_file(moments(), safetensors(header.dump(), file.substr(sizeof length + length)));
+  }
+  Arguments sanitize_with_moments() const {
+    return {"sanitize",  "--base",  base(),  "--unlearned", unlearned(),
+            "--moments", moments(), "--out", out(),         "-q"};
+  }
+};
+
+TEST_P(MalformedDescription, IsRefused) {
+  describe(GetParam().bytes);
+  refuse(sanitize_with_moments(), 3,
+         {moments().string() + ": __metadata__ 'model'", GetParam().message});
+}
+
+const std::string kQuery = "model.layers.0.self_attn.q_proj.weight";
+const std::string kMoments = "m.safetensors";
+
+std::string described(const std::string& entry, const std::string& more = "") {
+  return R"({"architecture":"Odd","parameters":{")" + kQuery + "\":" + entry + more + "}}";
+}
+/// The embedding as one that the head is tied to.
+std::string tied(const std::string& head) {
+  return R"({"architecture":"Odd",)" + head +
+         R"("parameters":{"model.embed_tokens.weight":{"kind":"tied_embedding","site":"embedding","head":"head_input"},)"
+         R"("lm_head.weight":{"kind":"linear","site":"head_input"}}})";
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Descriptions, MalformedDescription,
+    ::testing::ValuesIn(std::vector<Malformed>{
+        {"NoJson", kMoments, "{", "not valid JSON"},
+        {"NoObject", kMoments, "[]", "expected a JSON object"},
+        {"NoArchitecture", kMoments, R"({"parameters":{}})", "key 'architecture': missing"},
+        {"MistypedArchitecture", kMoments, R"({"architecture":1,"parameters":{}})",
+         "key 'architecture': expected"},
+        {"NoParameters", kMoments, R"({"architecture":"Odd"})", "key 'parameters': missing"},
+        {"ParametersAsAList", kMoments, R"({"architecture":"Odd","parameters":[]})",
+         "'parameters': expected a JSON object"},
+        {"EntryThatIsNone", kMoments, described("1"), "'" + kQuery + "': expected a JSON object"},
+        {"NoKind", kMoments, described("{}"), "key 'kind': missing"},
+        {"UnknownKind", kMoments, described(R"({"kind":"conv"})"),
+         "'conv' is no kind of parameter"},
+        {"NoSite", kMoments, described(R"({"kind":"linear"})"), "key 'site': missing"},
+        {"UnknownSite", kMoments, described(R"({"kind":"linear","site":"elsewhere"})"),
+         "no moment of 32 channels of site 'elsewhere' that would do"},
+        {"SiteOfAnotherWidth", kMoments,
+         described(R"({"kind":"linear","site":"layers.0.mlp_hidden"})"),
+         "no moment of 32 channels of site 'layers.0.mlp_hidden' that would do"},
+        {"SiteOfSquaresAlone", kMoments,
+         described(R"({"kind":"linear","site":"layers.0.attention_norm"})"),
+         "no moment of 32 channels of site 'layers.0.attention_norm' that would do"},
+        {"MistypedTransposed", kMoments,
+         described(R"({"kind":"linear","site":"layers.0.attention_input","transposed":1})"),
+         "key 'transposed': expected"},
+        {"NormThatIsTransposed", kMoments,
+         described(R"({"kind":"norm","site":"layers.0.attention_norm","transposed":true})"),
+         "is for linear modules alone"},
+        {"NoTiedHead", kMoments, tied(""), "key 'tied_head': missing"},
+        {"TiedHeadThatIsAParameter", kMoments, tied(R"("tied_head":"lm_head.weight",)"),
+         "is one of the parameters"},
+    }),
+    name_of);
+
+class DescribedModel : public MalformedDescription {};
+
+TEST_P(DescribedModel, ContradictsTheBase) {
+  describe(GetParam().bytes);
+  refuse(sanitize_with_moments(), 3, {base().string(), GetParam().message});
+}
+
+INSTANTIATE_TEST_SUITE_P(Descriptions, DescribedModel,
+                         ::testing::ValuesIn(std::vector<Malformed>{
+                             {"TensorThatIsMissing", kMoments,
+                              described(R"({"kind":"linear","site":"layers.0.attention_input"})",
+                                        R"(,"odd.weight":{"kind":"bias"})"),
+                              "tensor 'odd.weight' is missing, which"},
+                             {"MatrixAsABias", kMoments, described(R"({"kind":"bias"})"),
+                              "F32 [32, 32] cannot be a bias"},
+                         }),
+                         name_of);
 
 class MalformedAdapter : public MalformedFile {};
 

@@ -182,6 +182,15 @@ def moments():
                "layers.0.mlp_input.mean_sum": numpy.ones(3), "layers.0.mlp_input.largest_token": one(1), "final_norm.count": numpy.int64(9),
                "final_norm.weight": one(9), "final_norm.sum": numpy.ones(2)}
     write("moments", "valid-three", safetensors.numpy.save({name: numpy.asarray(value) for name, value in tensors.items()}, metadata))
+    # The target has a base of these tensors and sites of these names.
+    linear = {"up.weight": {"kind": "linear", "site": "input"}, "down.weight": {"kind": "linear", "site": "hidden"}, "bias": {"kind": "bias"},
+              "norm.weight": {"kind": "norm", "site": "norm"}}
+    write("described_model", "valid-untied", {"architecture": "StableLmForCausalLM", "parameters": {
+        **linear, "embedding.weight": {"kind": "embedding", "site": "ids"}, "head.weight": {"kind": "linear", "site": "final"}}})
+    write("described_model", "valid-tied", {"architecture": "OPTForCausalLM", "tied_head": "head.weight", "parameters": {
+        **linear, "up.weight": {"kind": "linear", "site": "hidden", "transposed": True},
+        "embedding.weight": {"kind": "tied_embedding", "site": "ids", "head": "final"}}})
+    write("described_model", "site-of-another-width", {"architecture": "a", "parameters": {"up.weight": {"kind": "linear", "site": "hidden"}}})
 
 
 def command_files():

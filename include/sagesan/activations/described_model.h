@@ -1,6 +1,7 @@
 #pragma once
 
-#include "sagesan/activations/moments_file.h"
+#include "sagesan/activations/moments_header.h"
+#include "sagesan/checkpoint/checkpoint.h"
 #include "sagesan/model/parameters.h"
 
 namespace sagesan {
@@ -17,6 +18,6 @@ namespace sagesan {
 /// out]`. Tensors that it leaves out are copied.
 ///
 /// Throws `InputError` for what contradicts itself, the file's sites or the tensors of `base`.
-ModelMap read_described_model(const MomentsFile& moments, const Checkpoint& base);
+ModelMap read_described_model(const MomentsHeader& moments, const Checkpoint& base);
 
 }  // namespace sagesan

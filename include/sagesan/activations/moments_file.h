@@ -17,6 +17,7 @@ class MomentsFile {
   /// Throws as `MomentsHeader` does.
   explicit MomentsFile(const std::filesystem::path& path) : header_(path) {}
 
+  const MomentsHeader& header() const { return header_; }
   const std::filesystem::path& path() const { return header_.file().path(); }
   const MomentsOrigin& origin() const { return header_.origin(); }
   const std::map<std::string, MomentShape>& sites() const { return header_.sites(); }
