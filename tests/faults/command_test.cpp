@@ -1,0 +1,122 @@
+// Every change to the disk of the other commands fails once: exit code 4 and one line, what a run
+// writes is complete or absent, and nothing else is left.
+#include "fault_fixture.h"
+
+namespace sagesan {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::Arguments;
+using testing::Files;
+using testing::joined;
+using testing::RunResult;
+using testing::snapshot;
+
+class FailingCommand : public testing::FaultTest {
+ protected:
+  /// `outputs` are files or folders of the root that a clean run makes.
+  void expect_every_change_may_fail(const Arguments& run, const std::vector<std::string>& outputs) {
+    const auto take = [&] {
+      Files files;
+      for (const std::string& name : outputs) {
+        const fs::path path = root_ / name;
+        if (fs::is_directory(path)) {
+          for (auto& [file, bytes] : snapshot(path)) files[name + "/" + file] = bytes;
+        } else if (fs::exists(path)) {
+          files[name] = testing::read_file(path);
+        }
+        fs::remove_all(path);
+      }
+      return files;
+    };
+    std::vector<std::string> changes;
+    for (const std::string& call : calls_of(run))
+      if (is_change(call)) changes.push_back(call);
+    const Files expected = take();
+    ASSERT_GE(expected.size(), outputs.size());
+    ASSERT_GE(changes.size(), 3U);
+    size_t refused = 0;
+    for (size_t i = 1; i <= changes.size(); ++i) {
+      // Of writes to a file one after another, the first and the last.
+      if (i > 1 && i < changes.size() && changes[i - 2] == changes[i - 1] &&
+          changes[i] == changes[i - 1])
+        continue;
+      SCOPED_TRACE(fmt::format("{} of {}: {}", i, changes.size(), changes[i - 1]));
+      const RunResult result = run_with(fmt::format("change:{}:{}", i, EIO), run);
+      EXPECT_EQ(result.signal, 0) << result.err;
+      const bool removal = changes[i - 1].starts_with("remove ");
+      if (result.code != 0) {
+        ++refused;
+        EXPECT_EQ(result.code, 4) << result.err;
+        EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+        EXPECT_TRUE(result.err.starts_with("sagesan: error: ")) << result.err;
+        EXPECT_NE(result.err.find("Input/output error"), std::string::npos) << result.err;
+      }
+      const Files found = take();
+      EXPECT_TRUE(result.code != 0 || found == expected) << "another output";
+      for (const auto& [name, bytes] : found)
+        EXPECT_TRUE(expected.contains(name) && expected.at(name) == bytes) << name;
+      // What cannot be removed is left; the next run removes it.
+      EXPECT_TRUE(removal || leftovers().empty()) << leftovers().front();
+      EXPECT_TRUE(read_inputs() == inputs_) << "inputs were changed";
+      if (HasFailure()) return;
+    }
+    EXPECT_GT(refused, 2U);
+    EXPECT_EQ(testing::run_program(run).code, 0);
+    EXPECT_TRUE(take() == expected);
+    EXPECT_EQ(leftovers(), std::vector<std::string>{});
+  }
+  Arguments texts() const {
+    return {"--retain", retain(), "--device", "cpu", "--threads", "1", "-q"};
+  }
+};
+
+TEST_F(FailingCommand, Collect) {
+  expect_every_change_may_fail(
+      joined({"collect", "--base", base(), "--out", root_ / "m.safetensors"}, texts()),
+      {"m.safetensors"});
+}
+
+TEST_F(FailingCommand, SanitizeWithPages) {
+  expect_every_change_may_fail(
+      sanitize({"-q", "--report", root_ / "r.json", "--html", root_ / "r.html"}),
+      {"out", "r.json", "r.html"});
+}
+
+TEST_F(FailingCommand, Evaluate) {
+  expect_every_change_may_fail(
+      {"evaluate", "--model", base(), "--data", "a=" + retain().string(), "--device", "cpu",
+       "--threads", "1", "-q", "--json", root_ / "e.json"},
+      {"e.json"});
+}
+
+TEST_F(FailingCommand, Sweep) {
+  expect_every_change_may_fail(joined({"sweep",
+                                       "--base",
+                                       base(),
+                                       "--unlearned",
+                                       unlearned(),
+                                       "--forget",
+                                       retain(),
+                                       "--retain-eval",
+                                       retain(),
+                                       "--methods",
+                                       "sage",
+                                       "--strengths",
+                                       "1",
+                                       "--gains",
+                                       "1",
+                                       "--keep-forgetting",
+                                       "0.1",
+                                       "--out",
+                                       out(),
+                                       "--json",
+                                       root_ / "s.json",
+                                       "--html",
+                                       root_ / "s.html"},
+                                      texts()),
+                               {"out", "s.json", "s.html"});
+}
+
+}  // namespace
+}  // namespace sagesan
