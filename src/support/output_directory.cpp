@@ -48,6 +48,14 @@ void rename_plainly(const fs::path& from, const fs::path& to) {
     throw_errno(to.string(), "cannot rename the finished output");
 }
 
+/// Whether the open directory is still what has this name: another run may have renamed it.
+bool is_same(int fd, const fs::path& path) {
+  struct stat open {};
+  struct stat named {};
+  return ::fstat(fd, &open) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+         open.st_dev == named.st_dev && open.st_ino == named.st_ino;
+}
+
 }  // namespace
 
 void OutputDirectory::check(const fs::path& given, const std::vector<fs::path>& inputs,
@@ -96,6 +104,23 @@ OutputDirectory::OutputDirectory(const fs::path& target, bool overwrite, std::st
       partial_(beside(target_, kPartial)),
       overwrite_(overwrite),
       marker_(std::move(marker)) {
+  if (::mkdir(partial_.c_str(), 0777) != 0 && errno != EEXIST)
+    throw_errno(partial_.string(), "cannot create");
+  lock_ = FileDescriptor(::open(partial_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (lock_.get() < 0) throw_errno(partial_.string(), "cannot open");
+  // Thrown from the constructor, so the destructor removes nothing of the other run's.
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0 || !is_same(lock_.get(), partial_))
+    throw IoError(target.string(), "another run of sagesan is writing this output");
+  try {
+    take_over(notice);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(partial_, ignored);
+    throw;
+  }
+}
+
+void OutputDirectory::take_over(const std::function<void(const std::string&)>& notice) {
   // A run killed between the two renames below left the old output under this name: put it back.
   const fs::path old = beside(target_, kOld);
   std::error_code ignored;
@@ -108,14 +133,6 @@ OutputDirectory::OutputDirectory(const fs::path& target, bool overwrite, std::st
       rename_plainly(old, target_);
       if (!overwrite_) throw InputError(target_.string(), kExists);
     }
-  }
-  if (::mkdir(partial_.c_str(), 0777) != 0 && errno != EEXIST)
-    throw_errno(partial_.string(), "cannot create");
-  lock_ = FileDescriptor(::open(partial_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  if (lock_.get() < 0) throw_errno(partial_.string(), "cannot open");
-  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
-    // Thrown from the constructor, so the destructor removes nothing of the other run's.
-    throw IoError(target.string(), "another run of sagesan is writing this output");
   }
   if (!fs::is_empty(partial_)) {
     notice("removing what a killed run left: " + partial_.string());

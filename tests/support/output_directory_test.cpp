@@ -184,6 +184,15 @@ TEST_F(OutputDirectoryTest, SecondRunOnTheSameTargetIsRefused) {
   EXPECT_EQ(read_file(target() / "a"), "1");
 }
 
+TEST_F(OutputDirectoryTest, SecondRunDoesNotPutBackWhatTheFirstIsMoving) {
+  OutputDirectory first(target(), true, kReportMarker, notice());
+  make_old_output(moved_away());  // as where there is no exchange, between the two renames
+  expect_io_error([&] { OutputDirectory(target(), true, kReportMarker, notice()); },
+                  target().string(), "another run of sagesan is writing this output");
+  EXPECT_TRUE(fs::exists(moved_away()));
+  EXPECT_FALSE(fs::exists(target()));
+}
+
 TEST_F(OutputDirectoryTest, PartialThatIsALinkIsNotFollowed) {
   fs::create_directory(root_ / "precious");
   write_file(root_ / "precious/a", "1");
