@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "sagesan/checkpoint/adapter.h"
 #include "sagesan/checkpoint/links.h"
 #include "sagesan/checkpoint/pickle_file.h"
 #include "sagesan/checkpoint/quantized.h"
@@ -58,7 +59,7 @@ std::unique_ptr<TensorFile> open_weights(const fs::path& file) {
 
 /// The one weights file of a directory that has none of the usual names.
 fs::path find_only_weights(const fs::path& directory) {
-  if (fs::exists(directory / "adapter_config.json")) {
+  if (Adapter::is_adapter(directory)) {
     throw InputError(directory.string(),
                      "is a PEFT adapter; expected the whole model (an adapter goes with "
                      "--unlearned)");

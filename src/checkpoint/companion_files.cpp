@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "sagesan/checkpoint/adapter.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/file.h"
 #include "sagesan/support/json.h"
@@ -48,7 +49,7 @@ void write_changed_config(const fs::path& from, const fs::path& to, const Config
 }  // namespace
 
 bool has_own_configuration(const fs::path& unlearned) {
-  return fs::is_regular_file(unlearned / kConfig) && !fs::exists(unlearned / "adapter_config.json");
+  return fs::is_regular_file(unlearned / kConfig) && !Adapter::is_adapter(unlearned);
 }
 
 void copy_companion_files(const fs::path& unlearned, const fs::path& base,

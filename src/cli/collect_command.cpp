@@ -23,7 +23,7 @@ CollectOptions parse(const CollectWords& words) {
   for (const std::string& file : words.retain)
     options.retain.push_back(parse_path("--retain", file));
   options.rendering = parse_rendering(words.rendering);
-  options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
+  options.max_length = parse_max_length(words.max_length);
   options.max_tokens =
       parse_integer("--max-tokens", words.max_tokens, 0, std::numeric_limits<int64_t>::max());
   options.token_cap = parse_number("--token-cap", words.token_cap, 0, 1e12);

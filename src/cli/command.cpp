@@ -113,6 +113,10 @@ int64_t parse_integer(const std::string& option, const std::string& text, int64_
   return value;
 }
 
+int64_t parse_max_length(const std::string& text) {
+  return parse_integer("--max-length", text, 1, 1 << 24);
+}
+
 uint64_t parse_size(const std::string& option, const std::string& text) {
   constexpr std::array<std::pair<std::string_view, int64_t>, 8> kUnits = {{{"KB", 1'000},
                                                                            {"MB", 1'000'000},

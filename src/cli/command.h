@@ -104,6 +104,9 @@ double parse_number(const std::string& option, const std::string& text, double l
 int64_t parse_integer(const std::string& option, const std::string& text, int64_t least,
                       int64_t most);
 
+/// --max-length: the tokens of one text.
+int64_t parse_max_length(const std::string& text);
+
 /// Bytes: "5GB" (10^9), "500MiB" (2^20), "1000000"; at least 1.
 uint64_t parse_size(const std::string& option, const std::string& text);
 

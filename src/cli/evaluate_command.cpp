@@ -91,7 +91,7 @@ EvaluateOptions parse(const EvaluateWords& words) {
         .memory = static_cast<int64_t>(parse_size("--generate-memory", words.generate_memory))};
   }
   options.rendering = parse_rendering(words.rendering);
-  options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
+  options.max_length = parse_max_length(words.max_length);
   return options;
 }
 

@@ -65,7 +65,7 @@ void parse_inputs(const CLI::App& command, const InputWords& words, SanitizeOpti
                                      [](std::string_view name) { return name; }) == "unlearned";
   options.token_cap = parse_number("--token-cap", words.token_cap, 0, 1e12);
   options.rendering = parse_rendering(words.rendering);
-  options.max_length = parse_integer("--max-length", words.max_length, 1, 1 << 24);
+  options.max_length = parse_max_length(words.max_length);
   options.max_tokens =
       parse_integer("--max-tokens", words.max_tokens, 0, std::numeric_limits<int64_t>::max());
   options.device = words.device;

@@ -11,11 +11,11 @@ namespace {
 
 constexpr int64_t kJudgedTokens = 4096;
 
-/// Leaves every other text in `data` and returns the rest, as many as are judged.
-TokenData take_half(TokenData& data) {
+/// Leaves every other text in `data`, that of `files`, and returns the rest, as many as are judged.
+TokenData take_half(TokenData& data, const std::vector<std::filesystem::path>& files) {
   if (data.batch.lengths.size() < 2) {
     throw InputError(
-        data.files.front().name,
+        files.front().string(),
         "--auto needs at least 2 texts: one half is what candidates are made with, the "
         "other what they are judged by");
   }
@@ -32,6 +32,8 @@ TokenData take_half(TokenData& data) {
     }
     from = to;
   }
+  // How many texts have nothing to score was said of all of them.
+  check_scored(taken, files.front().string(), [](const std::string&) {});
   data = std::move(kept);
   return taken;
 }
@@ -51,8 +53,8 @@ FoundOptions search_options(const SanitizeOptions& options, const Progress& prog
         "is routed at run time: it has no weights that --auto could try candidates on");
   }
   JudgingTexts texts;
-  texts.add(take_half(inputs.forget), true);
-  texts.add(take_half(inputs.retain), false);
+  texts.add(take_half(inputs.forget, options.forget), true);
+  texts.add(take_half(inputs.retain, options.retain), false);
   const UpdateVector updates = compare_pair(options, inputs, progress);
   const SweepOptions grid{
       .sanitize = options, .energies = {options.energy}, .others = {options.other}};

@@ -123,11 +123,6 @@ void evaluate_candidates(const SanitizeInputs& inputs, const UpdateVector& updat
   const Judgements judgements = score_candidates(inputs, updates, options, texts, progress);
   result.base_forget = judgements.base.forget;
   result.base_retain = judgements.base.retain;
-  for (const auto& [summary, files] : {std::pair(&result.base_forget, &result.forget_files),
-                                       {&result.base_retain, &result.retain_files}}) {
-    if (summary->records == 0)
-      throw InputError(files->front().name, "no record has a token to score");
-  }
   result.unlearned = {.method = Method::kScale,
                       .strength = 0,
                       .forget = judgements.unlearned.forget,

@@ -14,9 +14,6 @@
 namespace sagesan {
 namespace {
 
-/// Bounds that no real model comes near; they keep products of sizes inside 64 bits.
-constexpr int64_t kMaxSize = int64_t{1} << 24;
-
 std::string read_architecture(const JsonObject& config) {
   const Json& names = config.require("architectures");
   if (!names.is_array() || names.empty() || !names[0].is_string()) {

@@ -355,6 +355,10 @@ TEST_F(Auto, RefusesWhatItCannotSearchWith) {
   refuse(sanitize({"--keep-forgetting", "0.9"}), 2, {"--keep-forgetting", "--auto"});
   write_file(root_ / "one.jsonl", testing::tiny_records(1, 10, 64));
   refuse(sanitize({"--auto", "--forget", root_ / "one.jsonl"}), 3, {"one.jsonl", "2 texts"});
+  write_file(root_ / "half.jsonl",
+             "{\"input_ids\": [5, 6, 7]}\n{\"input_ids\": [5]}\n{\"input_ids\": [6, 7, 8]}\n");
+  refuse(sanitize({"--auto", "--forget", root_ / "half.jsonl"}), 3,
+         {"half.jsonl", "no record has a token to score"});
 }
 
 class RoundingCommand : public testing::CliTest {

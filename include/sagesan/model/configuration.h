@@ -100,6 +100,10 @@ struct ModelConfiguration {
   const TensorNames& names() const { return layouts[layout]; }
 };
 
+/// Of channels and heads: a bound that no real model comes near, which keeps products of sizes
+/// inside 64 bits.
+inline constexpr int64_t kMaxSize = int64_t{1} << 24;
+
 /// Where a family's config.json departs from the commonest keys and defaults.
 struct ConfigurationKeys {
   const char* hidden_size = "hidden_size";

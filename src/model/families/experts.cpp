@@ -6,11 +6,10 @@ namespace sagesan {
 
 void check_experts(const JsonObject& config, const ModelConfiguration& model) {
   constexpr int64_t kMostExperts = int64_t{1} << 17;  // of all layers
-  constexpr int64_t kMostChannels = int64_t{1} << 24;
   const ExpertsConfiguration& experts = model.experts;
   if (experts.count > kMostExperts / model.layer_count())
     config.fail("num_experts", "too many to be true");
-  if (std::max(experts.intermediate_size, experts.shared_intermediate_size) > kMostChannels)
+  if (std::max(experts.intermediate_size, experts.shared_intermediate_size) > kMaxSize)
     config.fail("moe_intermediate_size", "too many to be true");
   if (experts.count > 0 && experts.per_token > experts.count)
     config.fail("num_experts_per_tok", "more than there are experts");

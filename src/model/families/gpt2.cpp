@@ -24,7 +24,7 @@ TensorNames gpt2_names(const std::string& prefix) {
 // GPT-2: LayerNorms, learned positions, weights stored `[in, out]`, a tied head; some checkpoints
 // leave the prefix "transformer." out (transformers: models/gpt2).
 ModelConfiguration configure_gpt2(const JsonObject& config) {
-  const int64_t hidden = config.integer("n_embd", 1, 1 << 24);
+  const int64_t hidden = config.integer("n_embd", 1, kMaxSize);
   ModelConfiguration model =
       read_common_configuration(config, {.hidden_size = "n_embd",
                                          .intermediate_size = "n_inner",
