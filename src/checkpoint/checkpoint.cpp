@@ -183,4 +183,15 @@ uint64_t total_bytes(const std::vector<StoredTensor>& tensors) {
   return total;
 }
 
+void will_read(const std::vector<StoredTensor>& tensors) {
+  uint64_t left = uint64_t{1} << 30;
+  for (const StoredTensor& tensor : tensors) {
+    const InputFile* file = tensor.file->file();
+    if (file == nullptr) continue;  // computed, or not stored as it is
+    if (tensor.info->bytes > left) return;
+    left -= tensor.info->bytes;
+    file->will_read(tensor.info->offset, tensor.info->bytes);
+  }
+}
+
 }  // namespace sagesan

@@ -314,12 +314,24 @@ void SanitizeRun::solve_with(const Site& site, const SiteMoment& moment, double 
   }
 }
 
+void SanitizeRun::read_ahead(int64_t layer) const {
+  std::set<const Update*> updates;  // that of a tensor of all experts once
+  for (const auto& [site, readers] : readers_) {
+    if (site.layer != layer) continue;
+    for (const PlannedTensor* tensor : readers) updates.insert(tensor->update);
+  }
+  std::vector<StoredTensor> read;
+  for (const Update* update : updates) read.insert(read.end(), {update->base, update->unlearned});
+  will_read(read);
+}
+
 void SanitizeRun::run() {
   copy_unchanged();
   solve_without_moments();
   MomentStages stages(inputs_, options_, plan_.sites, spill_);
   while (!stages.done()) {
     show_progress();
+    read_ahead(stages.stage());
     stages.run_stage([this](const Site& site, const SiteMoment& moment, double reference_trace) {
       solve_with(site, moment, reference_trace);
     });

@@ -41,6 +41,8 @@ class SanitizeRun {
   /// Files the report of a tensor that is through.
   void finish(const PlannedTensor& tensor, TensorReport report, const SolveFigures& figures);
   void show_progress() const;
+  /// Of what the stage of this layer will be solved with.
+  void read_ahead(int64_t layer) const;
   bool is_tied(const Site& embedding) const;
   void solve(const PlannedTensor& tensor, const Rule& rule, const Subspace* subspace);
   void add_site_report(const Site& site, const SiteMoment& moment, const Subspace* subspace);

@@ -37,6 +37,10 @@ int64_t most_block_tokens(const TokenBatch& batch) {
 Decoder::Decoder(const ModelConfiguration& model, const Checkpoint& checkpoint, at::Device device)
     : model_(model), checkpoint_(checkpoint), device_(device) {
   for (const RopeConfiguration& rope : model.ropes) ropes_.emplace_back(rope, device);
+  for (const auto& [name, parameter] : model_parameters(model)) {
+    const StoredTensor stored = checkpoint.find(name);
+    if (stored) weights_[parameter.site.layer].push_back(stored);
+  }
 }
 
 Decoder::~Decoder() = default;
@@ -98,6 +102,8 @@ void Decoder::run_layer(int64_t layer, HiddenStates& hidden, const TokenBatch& b
   const SiteWatch watch(layer, wanted, finish, observer);
   const Attention attention(model_, reader, layer);
   const MlpHalf mlp(model_, reader, layer);
+  if (const auto next = weights_.find(layer + 1); kept_ == nullptr && next != weights_.end())
+    will_read(next->second);
   RotaryEmbedding* rope = ropes_.empty() ? nullptr : &ropes_[model_.layer(layer).rope];
   const std::vector<Block> blocks = make_blocks(batch);
   std::vector<Tensor> inputs;  // of the experts

@@ -105,6 +105,12 @@ void InputFile::read(uint64_t offset, std::span<std::byte> buffer) const {
                                                offset + done, buffer.size() - done));
 }
 
+void InputFile::will_read(uint64_t offset, uint64_t count) const {
+  // A hint; where it is not taken, the bytes are fetched when they are read.
+  ::posix_fadvise(fd_.get(), static_cast<off_t>(offset), static_cast<off_t>(count),
+                  POSIX_FADV_WILLNEED);
+}
+
 OutputFile::OutputFile(std::filesystem::path path, uint64_t size) : path_(std::move(path)) {
   fd_ = FileDescriptor(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
   if (fd_.get() < 0) throw_errno(path_.string(), "cannot create");
@@ -113,6 +119,16 @@ OutputFile::OutputFile(std::filesystem::path path, uint64_t size) : path_(std::m
 
 void OutputFile::write(uint64_t offset, std::span<const std::byte> bytes) {
   write_fully(fd_.get(), offset, bytes, path_);
+  written(bytes.size());
+}
+
+void OutputFile::written(uint64_t bytes) {
+  constexpr uint64_t kMostWaiting = uint64_t{8} << 20;
+  waiting_ += bytes;
+  if (waiting_ < kMostWaiting) return;
+  waiting_ = 0;
+  // It does not wait, and what fails behind it is told by fsync.
+  ::sync_file_range(fd_.get(), 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 void OutputFile::copy_from(const InputFile& source, uint64_t source_offset, uint64_t offset,
@@ -124,6 +140,7 @@ void OutputFile::copy_from(const InputFile& source, uint64_t source_offset, uint
     if (copied < 0 && errno == EINTR) continue;
     if (copied <= 0) break;  // another file system, or too old a kernel: through memory instead
     count -= static_cast<uint64_t>(copied);
+    written(static_cast<uint64_t>(copied));
   }
   constexpr size_t kBlock = size_t{4} << 20;
   std::vector<std::byte> block(std::min<uint64_t>(count, kBlock));

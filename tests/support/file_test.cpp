@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -37,6 +40,36 @@ TEST(InputFile, ReadsAnyPart) {
   EXPECT_EQ(read_part(file, 0, 10), "0123456789");
   EXPECT_EQ(read_part(file, 7, 3), "789");
   EXPECT_EQ(read_part(file, 10, 0), "");
+}
+
+/// Pages of the file that are in memory.
+size_t pages_in_memory(const std::filesystem::path& path, size_t size) {
+  const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  void* const mapped = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+  if (mapped == MAP_FAILED) throw std::runtime_error("cannot map " + path.string());
+  std::vector<unsigned char> pages(size / 4096);
+  const int failed = ::mincore(mapped, size, pages.data());
+  ::munmap(mapped, size);
+  if (failed != 0) throw std::runtime_error("mincore failed");
+  return static_cast<size_t>(
+      std::count_if(pages.begin(), pages.end(), [](unsigned char page) { return page % 2 == 1; }));
+}
+
+TEST(InputFile, FetchesWhatWillBeRead) {
+  const TemporaryDirectory directory;
+  constexpr size_t kSize = size_t{1} << 20;
+  write_text_file(directory / "a", std::string(kSize, 'x'));
+  const InputFile file(directory / "a");
+  ::posix_fadvise(file.descriptor(), 0, 0, POSIX_FADV_DONTNEED);
+  if (pages_in_memory(directory / "a", kSize) > 0) GTEST_SKIP() << "a file system in memory";
+  file.will_read(0, kSize / 2);
+  size_t found = 0;
+  for (int i = 0; i < 1000 && found < kSize / 8192; ++i) {
+    ::usleep(10'000);
+    found = pages_in_memory(directory / "a", kSize);
+  }
+  EXPECT_GE(found, kSize / 8192);
+  EXPECT_LT(found, kSize / 4096);
 }
 
 TEST(InputFile, PastTheEndIsTruncated) {

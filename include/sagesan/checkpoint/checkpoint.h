@@ -64,4 +64,8 @@ class Checkpoint {
 /// Of their data.
 uint64_t total_bytes(const std::vector<StoredTensor>& tensors);
 
+/// Says that these will be read soon: the disk fetches them, at most 1 GiB, while something else is
+/// computed.
+void will_read(const std::vector<StoredTensor>& tensors);
+
 }  // namespace sagesan

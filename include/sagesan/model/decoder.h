@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <vector>
@@ -99,6 +100,7 @@ class Decoder {
   const ModelConfiguration& model_;
   const Checkpoint& checkpoint_;
   at::Device device_;
+  std::map<int64_t, std::vector<StoredTensor>> weights_;  ///< of each layer
   std::vector<RotaryEmbedding> ropes_;
   std::unique_ptr<KeptWeights> kept_;  // null: nothing is kept
 };

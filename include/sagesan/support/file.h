@@ -37,6 +37,8 @@ class InputFile {
 
   /// Fills `buffer` from byte `offset`. Throws `InputError` where the file ends before that.
   void read(uint64_t offset, std::span<std::byte> buffer) const;
+  /// Lets the kernel fetch these bytes from the disk while something else is computed.
+  void will_read(uint64_t offset, uint64_t count) const;
 
  private:
   std::filesystem::path path_;
@@ -44,7 +46,8 @@ class InputFile {
   uint64_t size_ = 0;
 };
 
-/// A new file for writing; positions are explicit, so parts may come in any order.
+/// A new file for writing; positions are explicit, so parts may come in any order. What is written
+/// goes to the disk while something else is computed.
 class OutputFile {
  public:
   /// Creates `path`, which must not exist, with `size` bytes reserved. Throws `IoError`.
@@ -57,8 +60,12 @@ class OutputFile {
   void finish();
 
  private:
+  /// Counts what was written, and lets the kernel begin to bring much of it to the disk.
+  void written(uint64_t bytes);
+
   std::filesystem::path path_;
   FileDescriptor fd_;
+  uint64_t waiting_ = 0;
 };
 
 /// The whole of a regular file of at most `max_bytes`.
