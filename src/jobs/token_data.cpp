@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <string>
 
 #include "sagesan/support/error.h"
 #include "sagesan/support/hash.h"
@@ -76,7 +78,12 @@ void give_notices(const std::vector<RetainFileReport>& files, const std::string&
                   const std::function<void(const std::string&)>& notice) {
   int64_t truncated = 0;
   int64_t left_out = 0;
+  std::map<std::string, std::string> names;  // by what is in the files
   for (const RetainFileReport& file : files) {
+    if (const auto [same, fresh] = names.try_emplace(file.hash, file.name); !fresh) {
+      notice(fmt::format("{} holds the same as {}: these {} texts count twice",
+                         printable(file.name), printable(same->second), what));
+    }
     truncated += file.truncated;
     left_out += file.left_out;
   }

@@ -83,6 +83,17 @@ TEST_F(Usage, LeadingZerosAreDecimal) {
             "sagesan: warning: 5 retain texts were cut short (--max-length, --max-tokens)\n");
 }
 
+TEST_F(Usage, TextsGivenTwiceAreTold) {
+  make_pair();
+  testing::write_file(root_ / "copy.jsonl", testing::read_file(retain()));
+  const RunResult run =
+      testing::run_program(sanitize({"--dry-run", "--retain", root_ / "copy.jsonl"}));
+  EXPECT_EQ(run.code, 0) << run.err;
+  EXPECT_EQ(run.err,
+            "sagesan: warning: copy.jsonl holds the same as retain.jsonl: these retain texts count "
+            "twice\n");
+}
+
 TEST_F(Usage, Words) {
   refuse(sanitize({"--other", "shrnk"}), 2,
          {"--other 'shrnk': expected one of shrink, keep, base"});
