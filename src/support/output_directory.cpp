@@ -24,6 +24,7 @@ namespace fs = std::filesystem;
 constexpr const char* kPartial = ".partial";
 constexpr const char* kOld = ".old.partial";
 constexpr const char* kAppeared = "appeared while this run was writing; it was not replaced";
+constexpr const char* kOtherRun = "another run of sagesan is writing this output";
 constexpr const char* kExists = "exists already; choose another --out or pass --overwrite";
 
 /// "dir/out/" and "dir/out" are one target; "." and ".." have no name to build a sibling from.
@@ -46,6 +47,13 @@ bool lacks_flag() { return errno == EINVAL || errno == ENOSYS || errno == ENOTSU
 void rename_plainly(const fs::path& from, const fs::path& to) {
   if (std::rename(from.c_str(), to.c_str()) != 0)
     throw_errno(to.string(), "cannot rename the finished output");
+}
+
+/// Opens a directory and locks it; nothing where it is none, or where another process has it.
+std::optional<FileDescriptor> lock_directory(const fs::path& path) {
+  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (fd.get() < 0 || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return std::nullopt;
+  return fd;
 }
 
 /// Whether the open directory is still what has this name: another run may have renamed it.
@@ -110,7 +118,7 @@ OutputDirectory::OutputDirectory(const fs::path& target, bool overwrite, std::st
   if (lock_.get() < 0) throw_errno(partial_.string(), "cannot open");
   // Thrown from the constructor, so the destructor removes nothing of the other run's.
   if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0 || !is_same(lock_.get(), partial_))
-    throw IoError(target.string(), "another run of sagesan is writing this output");
+    throw IoError(target.string(), kOtherRun);
   try {
     take_over(notice);
   } catch (...) {
@@ -125,6 +133,8 @@ void OutputDirectory::take_over(const std::function<void(const std::string&)>& n
   const fs::path old = beside(target_, kOld);
   std::error_code ignored;
   if (fs::is_directory(old, ignored)) {
+    const std::optional<FileDescriptor> lock = lock_directory(old);
+    if (!lock) throw IoError(target_.string(), kOtherRun);
     if (fs::exists(fs::symlink_status(target_, ignored))) {
       notice("removing what an earlier run left: " + old.string());
       fs::remove_all(old);
@@ -147,6 +157,8 @@ OutputDirectory::~OutputDirectory() {
 
 void OutputDirectory::commit() {
   sync_directory(partial_);
+  // The old output stays ours under the name that it gets, which a next run would take over.
+  const std::optional<FileDescriptor> old_lock = lock_directory(target_);
   const fs::path old = move_to_target();
   try {
     sync_directory(target_.parent_path());
@@ -174,15 +186,8 @@ bool OutputDirectory::is_output(const fs::path& place) const {
 fs::path OutputDirectory::move_to_target() {
   if (rename_with(partial_, target_, RENAME_NOREPLACE) == 0) return {};
   if (errno == EEXIST) {
-    if (!overwrite_) throw IoError(target_.string(), kAppeared);
-    if (rename_with(partial_, target_, RENAME_EXCHANGE) == 0) {
-      if (is_output(partial_)) return partial_;
-      if (rename_with(partial_, target_, RENAME_EXCHANGE) != 0) {
-        committed_ = true;  // for that what is there now is not removed
-        throw_errno(partial_.string(), "cannot exchange back what was at " + target_.string());
-      }
-      throw IoError(target_.string(), kAppeared);
-    }
+    if (!overwrite_ || !is_output(target_)) throw IoError(target_.string(), kAppeared);
+    if (rename_with(partial_, target_, RENAME_EXCHANGE) == 0) return partial_;
     if (!lacks_flag()) throw_errno(target_.string(), "cannot exchange with the finished output");
   } else if (!lacks_flag()) {
     throw_errno(target_.string(), "cannot rename the finished output");

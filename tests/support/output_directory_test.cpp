@@ -1,6 +1,8 @@
 #include "sagesan/support/output_directory.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 
 #include <optional>
 #include <string>
@@ -191,6 +193,17 @@ TEST_F(OutputDirectoryTest, SecondRunDoesNotPutBackWhatTheFirstIsMoving) {
                   target().string(), "another run of sagesan is writing this output");
   EXPECT_TRUE(fs::exists(moved_away()));
   EXPECT_FALSE(fs::exists(target()));
+}
+
+TEST_F(OutputDirectoryTest, OldOutputOfARunThatIsAtItsCommitIsLeft) {
+  make_old_output(moved_away());
+  make_old_output(target());
+  const FileDescriptor old(::open(moved_away().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_EQ(::flock(old.get(), LOCK_EX | LOCK_NB), 0);
+  expect_io_error([&] { OutputDirectory(target(), true, kReportMarker, notice()); },
+                  target().string(), "another run of sagesan is writing this output");
+  EXPECT_TRUE(fs::exists(moved_away()));
+  EXPECT_FALSE(fs::exists(partial()));
 }
 
 TEST_F(OutputDirectoryTest, PartialThatIsALinkIsNotFollowed) {
