@@ -188,7 +188,7 @@ void will_read(const std::vector<StoredTensor>& tensors) {
   for (const StoredTensor& tensor : tensors) {
     const InputFile* file = tensor.file->file();
     if (file == nullptr) continue;  // computed, or not stored as it is
-    if (tensor.info->bytes > left) return;
+    if (tensor.info->bytes > left) continue;
     left -= tensor.info->bytes;
     file->will_read(tensor.info->offset, tensor.info->bytes);
   }

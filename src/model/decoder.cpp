@@ -102,8 +102,8 @@ void Decoder::run_layer(int64_t layer, HiddenStates& hidden, const TokenBatch& b
   const SiteWatch watch(layer, wanted, finish, observer);
   const Attention attention(model_, reader, layer);
   const MlpHalf mlp(model_, reader, layer);
-  if (const auto next = weights_.find(layer + 1); kept_ == nullptr && next != weights_.end())
-    will_read(next->second);
+  if (finish && kept_ == nullptr && layer + 1 < model_.layer_count())
+    will_read(weights_.at(layer + 1));
   RotaryEmbedding* rope = ropes_.empty() ? nullptr : &ropes_[model_.layer(layer).rope];
   const std::vector<Block> blocks = make_blocks(batch);
   std::vector<Tensor> inputs;  // of the experts
