@@ -65,7 +65,7 @@ struct Tokenizer::State {
                                keeps_places(file.find("normalizer"), path + ": normalizer"))),
         post_processor(read_post_processor(file.find("post_processor"), path + ": post_processor")),
         added_tokens(file.find("added_tokens"), *model, normalizer, path + ": added_tokens"),
-        decoder_where(path + ": decoder") {
+        where(path) {
     if (const Json* found = file.find("decoder")) decoder = *found;
     check(path);
   }
@@ -77,7 +77,7 @@ struct Tokenizer::State {
         post_processor(std::move(parts.post_processor)),
         added_tokens(parts.added_tokens.get(), *model, normalizer, path + ": added tokens"),
         decoder(std::move(*parts.decoder)),
-        decoder_where(path + ": decoder") {
+        where(path) {
     check(path);
   }
 
@@ -100,8 +100,8 @@ struct Tokenizer::State {
   PreTokenizer pre_tokenizer;
   PostProcessor post_processor;
   AddedTokens added_tokens;
-  Json decoder;  // null: none
-  std::string decoder_where;
+  Json decoder;       // null: none
+  std::string where;  ///< the file
   int64_t size = 0;
 };
 
@@ -171,14 +171,14 @@ std::vector<int64_t> Tokenizer::encode_plain(std::string_view text) const {
 
 Detokenizer Tokenizer::detokenizer() const {
   const Json* decoder = state_->decoder.is_null() ? nullptr : &state_->decoder;
-  TextDecoder decode = read_text_decoder(decoder, state_->decoder_where);
+  TextDecoder decode = read_text_decoder(decoder, state_->where + ": decoder");
   int64_t count = 0;
   state_->model->visit_tokens([&](std::string_view, int64_t) { ++count; });
   count += static_cast<int64_t>(state_->added_tokens.tokens().size());
   constexpr int64_t kGap = 1 << 20;  // ids that no token has
   if (state_->size > count + kGap) {
-    throw InputError(state_->decoder_where,
-                     fmt::format("{} tokens have ids up to {}", count, state_->size - 1));
+    throw InputError(state_->where, fmt::format("ids up to {} for {} tokens: too many without one",
+                                                state_->size - 1, count));
   }
   std::vector<Detokenizer::Token> tokens(static_cast<size_t>(state_->size));
   state_->model->visit_tokens([&](std::string_view text, int64_t id) {

@@ -62,6 +62,16 @@ TEST(Detokenizer, SpecialTokensAndUnknownIdsAreLeftOut) {
   EXPECT_EQ(load(make_tokenizer({"a"})).detokenizer().decode({0, 7, -1, 0}), "a a");
 }
 
+TEST(Detokenizer, RefusesIdsFarBeyondTheTokens) {
+  json file = make_tokenizer({"a"});
+  file["model"]["vocab"]["b"] = (1 << 20) + 1;
+  EXPECT_EQ(load(file).detokenizer().decode({0, (1 << 20) + 1}), "a b");
+  file["model"]["vocab"]["b"] = 1 << 25;
+  const Tokenizer tokenizer = load(file);  // to encode with
+  expect_contains(error_of([&] { tokenizer.detokenizer(); }),
+                  "tokenizer.json: ids up to 33554432 for 2 tokens");
+}
+
 TEST(Detokenizer, WhatIsNotRunIsRefusedWhereItIsNeeded) {
   json file = make_tokenizer({"a"});
   file["decoder"] = {{"type", "CTC"}};

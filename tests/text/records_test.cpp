@@ -197,6 +197,17 @@ TEST(EncodeRecord, CountsATokenAcrossTheBorderToTheAnswer) {
   EXPECT_EQ(encoded.answer_start, 2u);
 }
 
+TEST(EncodeRecord, NamesTheRecordThatCannotBeEncoded) {
+  nlohmann::json file = make_tokenizer({});
+  file["model"] = nlohmann::json::parse(R"({"type":"Unigram","unk_id":null,"vocab":[["a",-1.0]]})");
+  const Tokenizer tokenizer = load(file);
+  const auto records = records_of("{\"text\":\"a\"}\n{\"text\":\"ab\"}\n");
+  EXPECT_EQ(encode_record(&tokenizer, records[0], 9).ids, Ids{0});
+  const std::string message = error_of([&] { encode_record(&tokenizer, records[1], 9); });
+  expect_contains(message, "data.jsonl:2: ");
+  expect_contains(message, "a text needs an unknown token");
+}
+
 TEST(EncodeRecord, TakesIdsAsTheyAreWithoutATokenizer) {
   const auto records = records_of("{\"input_ids\":[5,6,7]}\n{\"text\":\"o\"}\n");
   const EncodedText encoded = encode_record(nullptr, records[0], 2);
