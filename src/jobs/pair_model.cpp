@@ -43,8 +43,9 @@ void check_tied_heads(const Checkpoint& base, const UpdateVector& updates) {
     const StoredTensor embedding = of_base ? base.find(updates.tied_embedding) : update->whole();
     if (same_bytes(head, embedding)) continue;
     throw InputError(head.where(),
-                     "differs from the embedding although tie_word_embeddings is true: "
-                     "set it to false in a config.json beside it, or remove the tensor");
+                     "differs from the embedding although tie_word_embeddings is true: set it to "
+                     "false in the config.json beside it (of an adapter: the base's), or remove "
+                     "the tensor");
   }
 }
 

@@ -62,7 +62,8 @@ void read_scaling(const JsonObject& config, const JsonObject& rope, const std::s
   const int64_t half = result.dimension / 2;
   // Of these types the value outside of the object wins (transformers: modeling_rope_utils.py).
   const char* original = "original_max_position_embeddings";
-  const bool is_outside = config.find(original) != nullptr || defaults.original_positions > 0;
+  const bool is_outside = !defaults.by_layer_type &&
+                          (config.find(original) != nullptr || defaults.original_positions > 0);
   const bool outside_wins =
       type == "llama3" || type == "yarn" || type == "longrope" || type == "su";
   if (!is_outside || !outside_wins)
@@ -149,9 +150,12 @@ RopeConfiguration read_rope(const JsonObject& config, const Json* parameters,
                             int64_t head_dimension, const RopeDefaults& defaults) {
   RopeConfiguration result;
   result.max_positions = config.integer_or("max_position_embeddings", 2048);
-  result.original_positions = config.integer_or(
-      "original_max_position_embeddings",
-      defaults.original_positions > 0 ? defaults.original_positions : result.max_positions);
+  result.original_positions =
+      defaults.original_positions > 0 ? defaults.original_positions : result.max_positions;
+  if (!defaults.by_layer_type) {
+    result.original_positions =
+        config.integer_or("original_max_position_embeddings", result.original_positions);
+  }
   const Json none = Json::object();
   const JsonObject rope(parameters != nullptr ? *parameters : none,
                         config.where() + ": rope_parameters");

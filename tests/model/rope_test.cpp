@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "helpers/eigen.h"
+#include "sagesan/support/json.h"
 
 namespace sagesan {
 namespace {
@@ -16,6 +17,20 @@ double cosine(RopeConfiguration rope, int64_t position, int64_t channel) {
       .angles(position + 1)
       .first[position][channel]
       .item<double>();
+}
+
+TEST(Rope, WhereTheOriginalLengthIsRead) {
+  const auto original = [](const char* type, bool by_layer_type) {
+    const Json config = {{"max_position_embeddings", 400},
+                         {"original_max_position_embeddings", 100}};
+    const Json rope = {
+        {"rope_type", type}, {"factor", 4.0}, {"original_max_position_embeddings", 50}};
+    return read_rope(JsonObject(config, "config.json"), &rope, 8, {.by_layer_type = by_layer_type})
+        .original_positions;
+  };
+  EXPECT_EQ(original("yarn", false), 100);
+  EXPECT_EQ(original("yarn", true), 50);  // Gemma 3's, one of two
+  EXPECT_EQ(original("linear", false), 50);
 }
 
 TEST(Rope, DefaultAngles) {

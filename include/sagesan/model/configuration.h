@@ -134,6 +134,7 @@ struct RopeDefaults {
   double theta = 10000;
   double rotated_share = 1;        ///< of a head's channels
   int64_t original_positions = 0;  ///< 0: as max_position_embeddings
+  bool by_layer_type = false;      ///< it is one of several: what stands outside is not its length
 };
 
 /// `rope_parameters`, or its older name `rope_scaling`; null where there is neither.

@@ -81,9 +81,11 @@ ModelConfiguration configure_gemma3(const JsonObject& config) {
   // Its own, or config.json's rope_theta would be taken, which is that of the other layers.
   if (sliding.is_object() && !sliding.contains("rope_theta"))
     sliding["rope_theta"] = config.number_or("rope_local_base_freq", 10000);
+  const bool by_layer_type = parameters != nullptr;
   model.ropes = {
-      read_rope(config, full, model.head_dimension, {.theta = config.number_or("rope_theta", 1e6)}),
-      read_rope(config, &sliding, model.head_dimension, {})};
+      read_rope(config, full, model.head_dimension,
+                {.theta = config.number_or("rope_theta", 1e6), .by_layer_type = by_layer_type}),
+      read_rope(config, &sliding, model.head_dimension, {.by_layer_type = by_layer_type})};
   for (LayerConfiguration& layer : model.layers) layer.rope = layer.window > 0 ? 1 : 0;
   TensorNames& names = model.layouts[0];
   names.query_norm = "model.layers.{}.self_attn.q_norm";
