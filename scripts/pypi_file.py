@@ -3,6 +3,7 @@ for which it runs that package's build and whatever this asks for.
 """
 import hashlib
 import html
+import http.client
 import os
 import re
 import shutil
@@ -33,7 +34,13 @@ def sha256_of(path):
 def fetch(cache, name, sha256):
     """The file `name` in the directory `cache`, downloaded where it is not there. Raises `OSError` where that fails, and
     `ValueError` where its bytes are not those of `sha256`. Several processes may do so at once."""
-    path = Path(cache) / name
+    try:
+        return fetch_file(Path(cache) / name, name, sha256)
+    except http.client.HTTPException as error:  # a connection that was cut
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def fetch_file(path, name, sha256):
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         context = ssl.create_default_context(cafile=os.environ.get("PIP_CERT"))
@@ -47,7 +54,10 @@ def fetch(cache, name, sha256):
             try:
                 with urllib.request.urlopen(urllib.parse.urljoin(page, link), context=context, timeout=60) as source:
                     shutil.copyfileobj(source, target)
+                    size = source.headers.get("Content-Length")
                 target.close()
+                if size is not None and os.path.getsize(target.name) != int(size):
+                    raise OSError(f"{name}: the connection was cut")
                 check(target.name, name, sha256)
                 os.replace(target.name, path)
             except BaseException:
