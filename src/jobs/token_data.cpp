@@ -80,9 +80,11 @@ void give_notices(const std::vector<RetainFileReport>& files, const std::string&
   int64_t left_out = 0;
   std::map<std::string, std::string> names;  // by what is in the files
   for (const RetainFileReport& file : files) {
+    if (file.records == 0) continue;  // --max-tokens was reached before
     if (const auto [same, fresh] = names.try_emplace(file.hash, file.name); !fresh) {
-      notice(fmt::format("{} holds the same as {}: these {} texts count twice",
-                         printable(file.name), printable(same->second), what));
+      notice(fmt::format("{} holds what another of the {} files holds{}: these texts count twice",
+                         printable(file.name), what,
+                         file.name == same->second ? "" : ", " + printable(same->second)));
     }
     truncated += file.truncated;
     left_out += file.left_out;

@@ -78,6 +78,7 @@ TEST_F(BatchManifest, OptionsAreCheckedAsTheCommandLines) {
   refuse_option({{"method", "ridge"}, {"energy", 0.5}},
                 "--method ridge takes no --energy: it uses every direction");
   refuse_option({{"threads", 1}}, "threads counts for all jobs: sagesan batch --threads");
+  refuse_option({{"profile", true}}, "profile counts for all jobs: sagesan batch --profile");
   refuse_option({{"overwrite", true}}, "overwrite counts for all jobs: sagesan batch --overwrite");
   write_manifest({job("a"), job("b", {{"name", 1}})});
   refuse(batch(), 2, {"job clean_b: name: expected a string that is not empty"});

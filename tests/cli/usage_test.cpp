@@ -90,8 +90,8 @@ TEST_F(Usage, TextsGivenTwiceAreTold) {
       testing::run_program(sanitize({"--dry-run", "--retain", root_ / "copy.jsonl"}));
   EXPECT_EQ(run.code, 0) << run.err;
   EXPECT_EQ(run.err,
-            "sagesan: warning: copy.jsonl holds the same as retain.jsonl: these retain texts count "
-            "twice\n");
+            "sagesan: warning: copy.jsonl holds what another of the retain files holds, "
+            "retain.jsonl: these texts count twice\n");
 }
 
 TEST_F(Usage, Words) {

@@ -1,4 +1,4 @@
-// Every change to the disk of the other commands fails once: exit code 4 and one line, what a run
+// Every change to the disk that these commands make fails once: exit code 4 and one line, what a run
 // writes is complete or absent, and nothing else is left.
 #include "fault_fixture.h"
 
@@ -54,8 +54,11 @@ class FailingCommand : public testing::FaultTest {
       }
       const Files found = take();
       EXPECT_TRUE(result.code != 0 || found == expected) << "another output";
-      for (const auto& [name, bytes] : found)
-        EXPECT_TRUE(expected.contains(name) && expected.at(name) == bytes) << name;
+      for (const std::string& output : outputs) {
+        const Files written = part_of(found, output);
+        EXPECT_TRUE(written.empty() || written == part_of(expected, output)) << output;
+      }
+      EXPECT_TRUE(std::includes(expected.begin(), expected.end(), found.begin(), found.end()));
       // What cannot be removed is left; the next run removes it.
       EXPECT_TRUE(removal || leftovers().empty()) << leftovers().front();
       EXPECT_TRUE(read_inputs() == inputs_) << "inputs were changed";
@@ -66,6 +69,13 @@ class FailingCommand : public testing::FaultTest {
     EXPECT_TRUE(take() == expected);
     EXPECT_EQ(leftovers(), std::vector<std::string>{});
   }
+  /// The files of one output.
+  static Files part_of(const Files& files, const std::string& output) {
+    Files part;
+    for (const auto& [name, bytes] : files)
+      if (name == output || name.starts_with(output + "/")) part[name] = bytes;
+    return part;
+  }
   Arguments texts() const {
     return {"--retain", retain(), "--device", "cpu", "--threads", "1", "-q"};
   }
@@ -75,6 +85,29 @@ TEST_F(FailingCommand, Collect) {
   expect_every_change_may_fail(
       joined({"collect", "--base", base(), "--out", root_ / "m.safetensors"}, texts()),
       {"m.safetensors"});
+}
+
+TEST_F(FailingCommand, Merge) {
+  for (const char* name : {"a.safetensors", "b.safetensors"}) {
+    testing::write_file(retain(), testing::tiny_records(name[0] == 'a' ? 5 : 3, 10, 64));
+    succeed(joined({"collect", "--base", base(), "--out", root_ / name}, texts()));
+  }
+  for (const char* name : {"a.safetensors", "b.safetensors"})
+    fs::rename(root_ / name, base() / name);
+  inputs_ = read_inputs();
+  expect_every_change_may_fail({"merge", base() / "a.safetensors", base() / "b.safetensors",
+                                "--out", root_ / "m.safetensors", "-q"},
+                               {"m.safetensors"});
+}
+
+TEST_F(FailingCommand, ReportAndCheck) {
+  succeed(sanitize({"-q"}));
+  fs::rename(out(), base() / "out");
+  inputs_ = read_inputs();
+  const std::string report = base() / "out/sagesan_report.json";
+  expect_every_change_may_fail({"report", report, "--html", root_ / "r.html"}, {"r.html"});
+  expect_every_change_may_fail(
+      {"check", report, "--max-bias", "1", "--junit", root_ / "c.xml", "-q"}, {"c.xml"});
 }
 
 TEST_F(FailingCommand, SanitizeWithPages) {
