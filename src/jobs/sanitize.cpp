@@ -259,6 +259,7 @@ SanitizeResult sanitize_with(const SanitizeOptions& options,
 
 SanitizeResult sanitize(const SanitizeOptions& options, const Progress& progress,
                         const Notice& notice) {
+  if (options.automatic && options.dry_run) check_search(options);
   // What a dry run would search for is not known without the search.
   if (!options.automatic || options.dry_run)
     return sanitize_with(options, std::nullopt, progress, notice);

@@ -38,15 +38,8 @@ TokenData take_half(TokenData& data, const std::vector<std::filesystem::path>& f
   return taken;
 }
 
-SearchReport::Step step(const std::string& name, const LikelihoodSummary& forget,
-                        const LikelihoodSummary& retain, double kept) {
-  return {name, forget.mean_negative_log_likelihood, retain.mean_negative_log_likelihood, kept};
-}
-
-}  // namespace
-
-FoundOptions search_options(const SanitizeOptions& options, const Progress& progress) {
-  SanitizeInputs inputs = open_sanitize_inputs(options);
+/// The halves that are judged; the others stay in `inputs`.
+JudgingTexts take_halves(const SanitizeOptions& options, SanitizeInputs& inputs) {
   if (inputs.unlearned.routed()) {
     throw InputError(
         options.unlearned.string(),
@@ -55,6 +48,24 @@ FoundOptions search_options(const SanitizeOptions& options, const Progress& prog
   JudgingTexts texts;
   texts.add(take_half(inputs.forget, options.forget), true);
   texts.add(take_half(inputs.retain, options.retain), false);
+  return texts;
+}
+
+SearchReport::Step step(const std::string& name, const LikelihoodSummary& forget,
+                        const LikelihoodSummary& retain, double kept) {
+  return {name, forget.mean_negative_log_likelihood, retain.mean_negative_log_likelihood, kept};
+}
+
+}  // namespace
+
+void check_search(const SanitizeOptions& options) {
+  SanitizeInputs inputs = open_sanitize_inputs(options);
+  take_halves(options, inputs);
+}
+
+FoundOptions search_options(const SanitizeOptions& options, const Progress& progress) {
+  SanitizeInputs inputs = open_sanitize_inputs(options);
+  const JudgingTexts texts = take_halves(options, inputs);
   const UpdateVector updates = compare_pair(options, inputs, progress);
   const SweepOptions grid{
       .sanitize = options, .energies = {options.energy}, .others = {options.other}};

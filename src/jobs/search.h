@@ -10,6 +10,9 @@ struct FoundOptions {
   SearchReport search;
 };
 
+/// Throws what `search_options` would before it runs a model.
+void check_search(const SanitizeOptions& options);
+
 /// `--auto`: finds method, strength and gain by trying candidates in memory, in two rounds. One
 /// half of the retain and of the forget texts is what the candidates are made with, the other half
 /// is what they are judged by; at most 4096 tokens of each. Taken is the one with the least retain

@@ -357,8 +357,13 @@ TEST_F(Auto, RefusesWhatItCannotSearchWith) {
   refuse(sanitize({"--auto", "--forget", root_ / "one.jsonl"}), 3, {"one.jsonl", "2 texts"});
   write_file(root_ / "half.jsonl",
              "{\"input_ids\": [5, 6, 7]}\n{\"input_ids\": [5]}\n{\"input_ids\": [6, 7, 8]}\n");
-  refuse(sanitize({"--auto", "--forget", root_ / "half.jsonl"}), 3,
-         {"half.jsonl", "no record has a token to score"});
+  for (const Arguments& more : {Arguments{}, Arguments{"--dry-run"}}) {
+    refuse(sanitize(joined({"--auto", "--forget", root_ / "half.jsonl"}, more)), 3,
+           {"half.jsonl", "no record has a token to score"});
+  }
+  const std::string planned = succeed(sanitize({"--auto", "--forget", forget(), "--dry-run"}));
+  EXPECT_NE(planned.find("would sanitize"), std::string::npos) << planned;
+  EXPECT_FALSE(std::filesystem::exists(out()));
 }
 
 class RoundingCommand : public testing::CliTest {
