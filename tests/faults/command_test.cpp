@@ -1,5 +1,5 @@
-// Every change to the disk that these commands make fails once: exit code 4 and one line, what a run
-// writes is complete or absent, and nothing else is left.
+// Every change to the disk that these commands make fails once: exit code 4 and one line, what a
+// run writes is complete or absent, and nothing else is left.
 #include "fault_fixture.h"
 
 namespace sagesan {
