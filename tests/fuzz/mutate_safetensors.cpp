@@ -16,7 +16,12 @@ using nlohmann::json;
 uint64_t size_of(const json& entry) {
   try {
     const auto dtype = parse_dtype(entry.at("dtype").get<std::string>());
-    return dtype ? tensor_bytes_of(*dtype, entry.at("shape").get<std::vector<int64_t>>(), "") : 0;
+    const json& shape = entry.at("shape");
+    // What is no integer may be too large for one, which would be undefined to convert.
+    if (!std::all_of(shape.begin(), shape.end(),
+                     [](const json& n) { return n.is_number_integer(); }))
+      return 0;
+    return dtype ? tensor_bytes_of(*dtype, shape.get<std::vector<int64_t>>(), "") : 0;
   } catch (const std::exception&) {
     return 0;
   }
