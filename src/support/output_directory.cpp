@@ -49,18 +49,28 @@ void rename_plainly(const fs::path& from, const fs::path& to) {
     throw_errno(to.string(), "cannot rename the finished output");
 }
 
-/// Opens a directory and locks it; nothing where it is none, or where another process has it.
-std::optional<FileDescriptor> lock_directory(const fs::path& path) {
-  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  if (fd.get() < 0 || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return std::nullopt;
-  return fd;
+/// Negative where it is no directory.
+FileDescriptor open_directory(const fs::path& path) {
+  return FileDescriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+}
+
+/// Until the descriptor is closed; false where another one has it.
+bool lock(const FileDescriptor& directory) {
+  return ::flock(directory.get(), LOCK_EX | LOCK_NB) == 0;
+}
+
+/// Whether it is what may be replaced: an output, and no link to one.
+bool is_output(const fs::path& place, const std::string& marker) {
+  std::error_code ignored;
+  return fs::is_directory(fs::symlink_status(place, ignored)) &&
+         fs::is_regular_file(place / marker, ignored);
 }
 
 /// Whether the open directory is still what has this name: another run may have renamed it.
-bool is_same(int fd, const fs::path& path) {
+bool is_same(const FileDescriptor& directory, const fs::path& path) {
   struct stat open {};
   struct stat named {};
-  return ::fstat(fd, &open) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+  return ::fstat(directory.get(), &open) == 0 && ::lstat(path.c_str(), &named) == 0 &&
          open.st_dev == named.st_dev && open.st_ino == named.st_ino;
 }
 
@@ -83,10 +93,9 @@ void OutputDirectory::check(const fs::path& given, const std::vector<fs::path>& 
   if (::access(parent.c_str(), W_OK | X_OK) != 0)
     throw_errno(parent.string(), "cannot write into the output's directory");
   if (!fs::exists(fs::symlink_status(target, ignored))) return;
-  const bool is_ours = fs::is_regular_file(target / marker, ignored);
   if (fs::is_symlink(fs::symlink_status(target, ignored)))
     throw InputError(given.string(), "is a link; give the directory itself, or another --out");
-  if (!is_ours) {
+  if (!is_output(target, marker)) {
     throw InputError(given.string(),
                      fmt::format("exists already and is not replaced: it holds no {}, so it is no "
                                  "output of sagesan; choose another --out",
@@ -114,11 +123,10 @@ OutputDirectory::OutputDirectory(const fs::path& target, bool overwrite, std::st
       marker_(std::move(marker)) {
   if (::mkdir(partial_.c_str(), 0777) != 0 && errno != EEXIST)
     throw_errno(partial_.string(), "cannot create");
-  lock_ = FileDescriptor(::open(partial_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  lock_ = open_directory(partial_);
   if (lock_.get() < 0) throw_errno(partial_.string(), "cannot open");
   // Thrown from the constructor, so the destructor removes nothing of the other run's.
-  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0 || !is_same(lock_.get(), partial_))
-    throw IoError(target.string(), kOtherRun);
+  if (!lock(lock_) || !is_same(lock_, partial_)) throw IoError(target.string(), kOtherRun);
   try {
     take_over(notice);
   } catch (...) {
@@ -133,8 +141,8 @@ void OutputDirectory::take_over(const std::function<void(const std::string&)>& n
   const fs::path old = beside(target_, kOld);
   std::error_code ignored;
   if (fs::is_directory(old, ignored)) {
-    const std::optional<FileDescriptor> lock = lock_directory(old);
-    if (!lock) throw IoError(target_.string(), kOtherRun);
+    const FileDescriptor opened = open_directory(old);
+    if (!lock(opened)) throw IoError(target_.string(), kOtherRun);
     if (fs::exists(fs::symlink_status(target_, ignored))) {
       notice("removing what an earlier run left: " + old.string());
       fs::remove_all(old);
@@ -158,7 +166,8 @@ OutputDirectory::~OutputDirectory() {
 void OutputDirectory::commit() {
   sync_directory(partial_);
   // The old output stays ours under the name that it gets, which a next run would take over.
-  const std::optional<FileDescriptor> old_lock = lock_directory(target_);
+  const FileDescriptor old_output = open_directory(target_);
+  lock(old_output);  // there may be none
   const fs::path old = move_to_target();
   try {
     sync_directory(target_.parent_path());
@@ -177,16 +186,10 @@ void OutputDirectory::commit() {
   if (!old.empty()) fs::remove_all(old, ignored);
 }
 
-bool OutputDirectory::is_output(const fs::path& place) const {
-  std::error_code ignored;
-  return fs::is_directory(fs::symlink_status(place, ignored)) &&
-         fs::is_regular_file(place / marker_, ignored);
-}
-
 fs::path OutputDirectory::move_to_target() {
   if (rename_with(partial_, target_, RENAME_NOREPLACE) == 0) return {};
   if (errno == EEXIST) {
-    if (!overwrite_ || !is_output(target_)) throw IoError(target_.string(), kAppeared);
+    if (!overwrite_ || !is_output(target_, marker_)) throw IoError(target_.string(), kAppeared);
     if (rename_with(partial_, target_, RENAME_EXCHANGE) == 0) return partial_;
     if (!lacks_flag()) throw_errno(target_.string(), "cannot exchange with the finished output");
   } else if (!lacks_flag()) {
@@ -194,7 +197,7 @@ fs::path OutputDirectory::move_to_target() {
   }
   fs::path old;
   if (fs::exists(fs::symlink_status(target_))) {
-    if (!overwrite_ || !is_output(target_)) throw IoError(target_.string(), kAppeared);
+    if (!overwrite_ || !is_output(target_, marker_)) throw IoError(target_.string(), kAppeared);
     old = beside(target_, kOld);
     rename_plainly(target_, old);
   }

@@ -36,6 +36,16 @@ class OutputDirectoryTest : public ::testing::Test {
     write_file(where / "old", "old");
   }
 
+  /// What is at the target appeared meanwhile: the commit fails, and it stays.
+  void expect_not_replaced(std::optional<OutputDirectory>& output) const {
+    const auto before = snapshot(target());
+    expect_io_error([&] { output->commit(); }, target().string(),
+                    "appeared while this run was writing; it was not replaced");
+    output.reset();
+    EXPECT_EQ(snapshot(target()), before);
+    EXPECT_FALSE(fs::exists(partial()));
+  }
+
   testing::TemporaryDirectory root_;
   std::vector<std::string> notices_;
 };
@@ -91,12 +101,7 @@ TEST_F(OutputDirectoryTest, WhatAppearsMeanwhileIsNotReplaced) {
   std::optional<OutputDirectory> output;
   output.emplace(target(), false, kReportMarker, notice());
   make_old_output(target());
-  const auto old = snapshot(target());
-  expect_io_error([&] { output->commit(); }, target().string(),
-                  "appeared while this run was writing; it was not replaced");
-  output.reset();
-  EXPECT_EQ(snapshot(target()), old);
-  EXPECT_FALSE(fs::exists(partial()));
+  expect_not_replaced(output);
 }
 
 TEST_F(OutputDirectoryTest, WhatIsNoOutputMeanwhileIsNotReplacedEither) {
@@ -108,12 +113,7 @@ TEST_F(OutputDirectoryTest, WhatIsNoOutputMeanwhileIsNotReplacedEither) {
     fs::remove_all(target());
     fs::create_directory(target());
     write_file(target() / "thesis.tex", "years of work");
-    const auto precious = snapshot(target());
-    expect_io_error([&] { output->commit(); }, target().string(),
-                    "appeared while this run was writing; it was not replaced");
-    output.reset();
-    EXPECT_EQ(snapshot(target()), precious);
-    EXPECT_FALSE(fs::exists(partial()));
+    expect_not_replaced(output);
   }
 }
 

@@ -45,8 +45,6 @@ class OutputDirectory {
  private:
   /// Tells and takes away what a killed run left.
   void take_over(const std::function<void(const std::string&)>& notice);
-  /// Whether it is what may be replaced.
-  bool is_output(const std::filesystem::path& place) const;
   /// Returns where the old output is now; empty where there was none.
   std::filesystem::path move_to_target();
 
