@@ -14,6 +14,8 @@
 namespace sagesan {
 namespace {
 
+constexpr const char* kOriginalLength = "original_max_position_embeddings";
+
 std::string read_architecture(const JsonObject& config) {
   const Json& names = config.require("architectures");
   if (!names.is_array() || names.empty() || !names[0].is_string()) {
@@ -57,23 +59,19 @@ double positive(const JsonObject& object, std::string_view key, double value) {
 
 /// The members of a scaled RoPE; `rope` holds them under either of the two spellings.
 void read_scaling(const JsonObject& config, const JsonObject& rope, const std::string& type,
-                  const RopeDefaults& defaults, RopeConfiguration& result) {
+                  bool length_is_outside, RopeConfiguration& result) {
   using Type = RopeConfiguration::Type;
   const int64_t half = result.dimension / 2;
   // Of these types the value outside of the object wins (transformers: modeling_rope_utils.py).
-  const char* original = "original_max_position_embeddings";
-  const bool is_outside = !defaults.by_layer_type &&
-                          (config.find(original) != nullptr || defaults.original_positions > 0);
   const bool outside_wins =
       type == "llama3" || type == "yarn" || type == "longrope" || type == "su";
-  if (!is_outside || !outside_wins)
-    result.original_positions = rope.integer_or(original, result.original_positions);
+  if (!length_is_outside || !outside_wins)
+    result.original_positions = rope.integer_or(kOriginalLength, result.original_positions);
   if (type == "longrope" || type == "su") {
     result.type = Type::kLongRope;
     result.short_factors = read_factors(rope, "short_factor", half);
     result.long_factors = read_factors(rope, "long_factor", half);
-    if (result.original_positions < 2)
-      rope.fail("original_max_position_embeddings", "expected at least 2");
+    if (result.original_positions < 2) rope.fail(kOriginalLength, "expected at least 2");
     const double stretch =
         static_cast<double>(result.max_positions) / static_cast<double>(result.original_positions);
     result.factor = positive(rope, "factor", rope.number_or("factor", stretch));
@@ -150,11 +148,14 @@ RopeConfiguration read_rope(const JsonObject& config, const Json* parameters,
                             int64_t head_dimension, const RopeDefaults& defaults) {
   RopeConfiguration result;
   result.max_positions = config.integer_or("max_position_embeddings", 2048);
-  result.original_positions =
-      defaults.original_positions > 0 ? defaults.original_positions : result.max_positions;
-  if (!defaults.by_layer_type) {
-    result.original_positions =
-        config.integer_or("original_max_position_embeddings", result.original_positions);
+  const bool length_is_outside =
+      !defaults.by_layer_type &&
+      (config.find(kOriginalLength) != nullptr || defaults.original_positions > 0);
+  result.original_positions = result.max_positions;
+  if (length_is_outside) {
+    result.original_positions = config.integer_or(kOriginalLength, defaults.original_positions > 0
+                                                                       ? defaults.original_positions
+                                                                       : result.max_positions);
   }
   const Json none = Json::object();
   const JsonObject rope(parameters != nullptr ? *parameters : none,
@@ -167,7 +168,7 @@ RopeConfiguration read_rope(const JsonObject& config, const Json* parameters,
   if (!(share > 0 && share <= 1)) rope.fail("partial_rotary_factor", "expected a share in (0, 1]");
   result.dimension = static_cast<int64_t>(static_cast<double>(head_dimension) * share);
   const std::string type = rope.string_or("rope_type", rope.string_or("type", "default"));
-  if (type != "default") read_scaling(config, rope, type, defaults, result);
+  if (type != "default") read_scaling(config, rope, type, length_is_outside, result);
   if (result.dimension < 2 || result.dimension % 2 != 0)
     config.fail("head_dim", "RoPE needs an even number of rotated channels in a head");
   return result;
