@@ -24,11 +24,8 @@ def index_url():
 
 
 def sha256_of(path):
-    digest = hashlib.sha256()
     with open(path, "rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fetch(cache, name, sha256):

