@@ -17,15 +17,11 @@ class FailingCommand : public testing::FaultTest {
   /// `outputs` are files or folders of the root that a clean run makes.
   void expect_every_change_may_fail(const Arguments& run, const std::vector<std::string>& outputs) {
     const auto take = [&] {
+      const Files all = snapshot(root_.path());
       Files files;
-      for (const std::string& name : outputs) {
-        const fs::path path = root_ / name;
-        if (fs::is_directory(path)) {
-          for (auto& [file, bytes] : snapshot(path)) files[name + "/" + file] = bytes;
-        } else if (fs::exists(path)) {
-          files[name] = testing::read_file(path);
-        }
-        fs::remove_all(path);
+      for (const std::string& output : outputs) {
+        files.merge(part_of(all, output));
+        fs::remove_all(root_ / output);
       }
       return files;
     };
