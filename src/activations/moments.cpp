@@ -15,6 +15,11 @@ at::TensorOptions options(at::ScalarType type, at::Device device) {
   return at::TensorOptions().dtype(type).device(device);
 }
 
+/// Of the largest token's weight * |x|^2: beyond them sums of float32 products overflow, or small
+/// channels vanish in them.
+constexpr double kLeastFloatToken = 1e-12;
+constexpr double kMostFloatToken = 1e30;
+
 /// Float64 `[tokens]`. A sum whose dtype is given copies its input first.
 Tensor squared_norms(const Tensor& x) { return x.pow(2).sum(1).to(at::kDouble); }
 
@@ -40,27 +45,27 @@ void SecondMoment::add(const Tensor& x, const Tensor& weights) {
     throw Error(ExitCode::kBadInput,
                 "the model's activations are not finite (NaN or infinity, or float32 overflow)");
   }
-  // Float32 products would leave an error of 1e-7 of the largest eigenvalue everywhere: more than
-  // many a small eigenvalue, and what is then negative has no Cholesky factor.
-  Tensor wide = x.to(at::kDouble);
+  Tensor weighted = x;
   if (weights.defined()) {
     squares = squares * weights;
-    sums_.mean_sum += at::mm(weights.unsqueeze(0), wide).squeeze(0);
+    sums_.mean_sum += at::mm(weights.unsqueeze(0).to(at::kFloat), x).squeeze(0);
     sums_.weight += weights.sum().item<double>();
-    wide.mul_(weights.sqrt().unsqueeze(1));
+    weighted = x * weights.sqrt().unsqueeze(1).to(at::kFloat);
   } else {
-    sums_.mean_sum += wide.sum(0);
+    sums_.mean_sum += x.sum(0);
     sums_.weight += static_cast<double>(x.size(0));
   }
-  sums_.largest_token = std::max(sums_.largest_token, squares.max().item<double>());
+  const double largest = squares.max().item<double>();
+  sums_.largest_token = std::max(sums_.largest_token, largest);
   if (has_rows() && count() + x.size(0) > sums_.rows.size(0)) {
     sums_.sum = sum();
     sums_.rows = Tensor();
   }
   if (has_rows()) {
-    sums_.rows.narrow(0, count(), x.size(0)).copy_(wide);
+    sums_.rows.narrow(0, count(), x.size(0)).copy_(weighted);
   } else {
-    add_upper_product(sums_.sum, wide);
+    const bool fits = largest > kLeastFloatToken && largest < kMostFloatToken;
+    add_upper_product(sums_.sum, fits ? weighted : weighted.to(at::kDouble));
   }
   sums_.count += x.size(0);
 }

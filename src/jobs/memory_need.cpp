@@ -99,7 +99,7 @@ class Model {
   }
 
   /// The layer's weights, its moments, and what a block of texts needs inside it: most where the
-  /// MLP's hidden inputs are widened for their moment, or made from two others as large.
+  /// MLP's hidden inputs are made of two others as large.
   double forward(int64_t layer) const {
     double wide = 0;
     double moments = 0;

@@ -33,8 +33,15 @@ ForgetAnchor::ForgetAnchor(const SecondMoment& retain, double retain_reference,
   SAGESAN_ASSERT(floor > 0);
   const StageClock clock("decompose");
   check_active(retain, site);
-  root_ = root_of_moment(retain, site);
-  retain_ = retain.sum();
+  if (retain.has_rows()) {
+    root_ = root_of_moment(retain, site);
+    retain_ = retain.sum();
+  } else {
+    // Of what the root is a root of: no strength makes rounding an eigenvalue below zero.
+    retain_ = retain.sum() / retain.weight();
+    root_ = root_of_matrix(retain_, site);
+    retain_.mul_(retain.weight());
+  }
   retain_scale_ = scale_of(retain, retain_reference);
   if (forget == nullptr || !(forget->trace() > 0)) return;
   anchor_ = forget->sum() * scale_of(*forget, forget_reference);

@@ -17,6 +17,9 @@ namespace {
 /// float32 1e-6.
 double largest_residual(at::ScalarType type) { return type == at::kDouble ? 1e-9 : 1e-5; }
 
+/// Of the largest, how far an eigenvalue may lie below zero: the moment itself is rounded.
+constexpr double kMostBelowZero = 1e-5;
+
 /// Float32 takes half the time and costs 1e-4 of a sanitized update at most. Smaller matrices are
 /// decomposed in float64 at once.
 constexpr int64_t kLeastFloatChannels = 256;
@@ -59,7 +62,7 @@ EigenPairs decompose(const Tensor& matrix) {
   const double residual = std::max(product, orthogonality);
   const double largest = largest_residual(matrix.scalar_type());
   if (!(residual <= largest)) throw DecompositionError(fmt::format("residual {:.1e}", residual));
-  if (values.min().item<double>() < -largest * scale)
+  if (values.min().item<double>() < -kMostBelowZero * scale)
     throw DecompositionError("it has negative eigenvalues, which no second moment has");
   return {values.clamp_min(0), vectors, residual};
 }

@@ -14,6 +14,8 @@ namespace {
 
 /// What is added to every direction, of the mean eigenvalue, for a root of what is nearly singular.
 constexpr double kRootFloor = 1e-8;
+/// Of its diagonal: where more would have to be added, it is no second moment.
+constexpr double kMostLift = 1e-2;
 
 /// Columns of a triangular root whose product is taken at a time, without the zeros above them.
 int64_t panel_width(int64_t columns) { return std::clamp<int64_t>(columns / 8, 192, 512); }
@@ -49,10 +51,19 @@ MomentRoot root_of_moment(const SecondMoment& moment, const std::string& site) {
 }
 
 MomentRoot root_of_matrix(Tensor& matrix, const std::string& site) {
+  const double floor = kRootFloor * matrix.diagonal().mean().item<double>();
+  matrix.diagonal().add_(floor);
+  Tensor root = try_cholesky_factor(matrix);
+  // Rounding can turn an eigenvalue below zero where channels depend on one another.
+  for (double lift = kMomentRounding; !root.defined() && lift < kMostLift; lift *= 10) {
+    matrix.diagonal().mul_(1 + lift);
+    root = try_cholesky_factor(matrix);
+  }
+  if (!root.defined())
+    throw Error(ExitCode::kInternal, site + ": the second moment is not positive definite");
+  matrix.diagonal().sub_(floor);
   const Tensor z = probe_vectors(matrix);
   const Tensor image = at::mm(matrix, z);
-  matrix.diagonal().add_(kRootFloor * matrix.diagonal().mean().item<double>());
-  const Tensor root = cholesky_factor(matrix, site);
   const double error =
       std::sqrt(squared_norm(at::mm(root, at::mm(root.t(), z)) - image) / squared_norm(image));
   if (!(error <= 1e-6)) {

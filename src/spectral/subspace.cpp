@@ -1,6 +1,9 @@
 #include "sagesan/spectral/subspace.h"
 
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/linalg_qr.h>
+#include <ATen/ops/maximum.h>
+#include <ATen/ops/mv.h>
 
 #include <algorithm>
 #include <cmath>
@@ -27,6 +30,22 @@ std::vector<int64_t> half_octaves(int64_t count) {
   return result;
 }
 
+/// How many of the eigenvalues, on the CPU, are more than rounding: that of a decomposition in
+/// float64, and of what `directions`, where they are given, would have of independent channels.
+int64_t count_above_rounding(const Tensor& values, int64_t channels, const Tensor& matrix,
+                             const Tensor& directions) {
+  const auto* value = values.data_ptr<double>();
+  Tensor floors = at::full_like(
+      values, value[0] * static_cast<double>(channels) * std::numeric_limits<double>::epsilon());
+  if (directions.defined()) {
+    const Tensor own = at::mv(directions.pow(2).t().to(at::kDouble), matrix.diagonal());
+    floors = at::maximum(floors, own.cpu() * kMomentRounding);
+  }
+  int64_t count = values.numel();
+  while (count > 1 && value[count - 1] <= floors.data_ptr<double>()[count - 1]) --count;
+  return count;
+}
+
 }  // namespace
 
 Spectrum::Spectrum(const SecondMoment& moment, double energy, const std::string& site,
@@ -48,6 +67,10 @@ Spectrum::Spectrum(const SecondMoment& moment, double energy, const std::string&
   trace_ = matrix.diagonal().sum().item<double>();
   mean_energy_ =
       (reference_trace > 0 ? reference_trace / weight : trace_) / static_cast<double>(channels_);
+  // Less than all of the energy ends among larger ones. Rows are summed in float64.
+  const bool is_rounded = energy >= 1 && !has_rows_;
+  above_rounding_ =
+      count_above_rounding(values_, channels_, matrix, is_rounded ? vectors_ : Tensor());
   if (has_rows_) {
     // What no direction is taken from is part of the root alone, which is float32.
     const int64_t needed = leading_count(energy).first;
@@ -64,19 +87,12 @@ Spectrum::Spectrum(const SecondMoment& moment, double energy, const std::string&
 
 std::pair<int64_t, double> Spectrum::leading_count(double energy) const {
   const auto* value = values_.data_ptr<double>();
-  const double floor = least_value();
   int64_t rank = 0;
   double held = 0;
-  while (rank < values_.size(0) && value[rank] > floor &&
-         (rank == 0 || energy >= 1 || held < energy * trace_)) {
+  while (rank < above_rounding_ && (rank == 0 || energy >= 1 || held < energy * trace_)) {
     held += value[rank++];
   }
   return {rank, held};
-}
-
-double Spectrum::least_value() const {
-  return values_.data_ptr<double>()[0] * static_cast<double>(channels_) *
-         std::numeric_limits<double>::epsilon();
 }
 
 Subspace Spectrum::leading(double energy) const {

@@ -23,18 +23,32 @@ SecondMoment collect(const Matrix& inputs, int64_t block) {
 }
 
 TEST(SecondMoment, SumAgreesWithFloat64OverPanels) {
-  // 700 channels: two panels, the second one narrower.
+  // 700 channels: four panels, the last one narrower.
   const Matrix inputs = testing::random_inputs(900, 700, 1);
   const SecondMoment moment = collect(inputs, 256);
   ASSERT_FALSE(moment.has_rows());
   const Matrix expected = inputs.transpose() * inputs;
-  EXPECT_LT(testing::relative_error(testing::to_eigen(moment.sum()), expected), 1e-7);
+  EXPECT_LT(testing::relative_error(testing::to_eigen(moment.sum()), expected), 2e-7);
   EXPECT_EQ(testing::to_eigen(moment.sum()), Matrix(testing::to_eigen(moment.sum()).transpose()));
   EXPECT_NEAR(moment.trace() / expected.trace(), 1, 1e-6);
   EXPECT_EQ(moment.count(), 900);
   EXPECT_LT(
       (testing::to_eigen(moment.mean_sum()) - Matrix(inputs.colwise().sum().transpose())).norm(),
       1e-4);
+}
+
+TEST(SecondMoment, RoundsInProportionToTheChannels) {
+  // What one channel's products are rounded by must not reach those that are smaller.
+  Matrix inputs = testing::random_inputs(3000, 200, 6);
+  inputs.col(7) *= 1e4;
+  inputs = testing::to_eigen(testing::to_tensor(inputs));
+  const Matrix expected = inputs.transpose() * inputs;
+  const Matrix scale = expected.diagonal().cwiseSqrt().cwiseInverse().asDiagonal();
+  const Matrix found = testing::to_eigen(collect(inputs, 3000).sum());
+  const testing::Vector errors =
+      testing::spectrum(scale * (found - expected) * scale).values.cwiseAbs();
+  EXPECT_LT(errors.maxCoeff(), kMomentRounding);
+  EXPECT_GT(errors.maxCoeff(), 0);
 }
 
 TEST(SecondMoment, KeepsRowsWhileTokensAreFewer) {
@@ -87,11 +101,11 @@ TEST(SecondMoment, TwoHalvesMergeToTheWhole) {
     EXPECT_EQ(merged.has_rows(), whole.has_rows()) << tokens;
     EXPECT_LT(
         testing::relative_error(testing::to_eigen(merged.sum()), testing::to_eigen(whole.sum())),
-        1e-14)
+        1e-6)
         << tokens;
     EXPECT_LT(testing::relative_error(testing::to_eigen(merged.mean_sum()),
                                       testing::to_eigen(whole.mean_sum())),
-              1e-13)
+              1e-6)
         << tokens;
     EXPECT_EQ(merged.count(), whole.count());
     EXPECT_EQ(merged.weight(), whole.weight());

@@ -91,6 +91,19 @@ TEST(ForgetAnchor, HoldsWhatTheForgetTextsUse) {
   EXPECT_NEAR(sanitized(with, unused, 1).norm() / sanitized(without, unused, 1).norm(), 1, 0.2);
 }
 
+TEST(ForgetAnchor, LeavesAloneWhatRepeatedTokensDoNotUse) {
+  // Their moment is singular, and rounded: what an update has outside of it stays.
+  const Matrix few = testing::random_inputs(10, kTextChannels, 3);
+  SecondMoment retain(kTextChannels, 200, at::kCPU);
+  for (int i = 0; i < 20; ++i) retain.add(testing::to_tensor(few));
+  const testing::Spectrum spectrum = testing::spectrum(few.transpose() * few);
+  const Matrix unused = spectrum.vectors.leftCols(kTextChannels - 10).transpose();
+  const ForgetAnchor anchor(retain, 0, nullptr, 0, 1, "site");
+  EXPECT_LT(testing::relative_error(sanitized(anchor, unused, 100), unused), 1e-3);
+  // An extreme strength may take of it, but is solved.
+  EXPECT_LE(sanitized(anchor, unused, 1e6).norm(), 1.001 * unused.norm());
+}
+
 TEST(ForgetAnchor, TakesNothingOutAtStrengthZero) {
   const Texts retain = make_texts(100, 3);
   const Texts forget = make_texts(100, 4);

@@ -92,6 +92,20 @@ TEST(Subspace, DeadChannelsStayOutside) {
   EXPECT_LT(testing::to_eigen(subspace.directions).row(3).norm(), 1e-6);
 }
 
+TEST(Subspace, RepeatedTokensAddNoDirections) {
+  // Sums, as tokens are more than channels; what is zero is not zero after rounding.
+  Matrix inputs = testing::random_inputs(20, 60, 12).replicate(20, 1);
+  const Subspace subspace = dominant_subspace(collect(inputs), 1, "site");
+  EXPECT_EQ(subspace.rank, 20);
+  EXPECT_EQ(subspace.eigenvalue_shares.rbegin()->first, 20);
+}
+
+TEST(Subspace, ALargeChannelHidesNoDirections) {
+  Matrix inputs = testing::random_inputs(400, 60, 13);
+  inputs.col(5) *= 1e4;
+  EXPECT_EQ(dominant_subspace(collect(inputs), 1, "site").rank, 60);
+}
+
 TEST(Subspace, AllZeroIsRefusedByName) {
   try {
     dominant_subspace(collect(Matrix::Zero(10, 4)), 0.9, "layers.3.mlp_input");

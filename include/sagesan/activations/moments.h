@@ -7,6 +7,11 @@
 
 namespace sagesan {
 
+/// What float32 products may leave of rounding in a second moment S, of the root of S_ii S_jj and
+/// as a matrix: whatever hardly exceeds this share of u^T diag(S) u, for a unit vector u, is no
+/// u^T S u. Up to 1.8e-6 was measured, in the norm, of blocks of 4096 tokens.
+constexpr double kMomentRounding = 4e-6;
+
 /// What a second moment consists of.
 struct MomentSums {
   Tensor sum;         ///< float64 `[channels, channels]`, symmetric; undefined where there are rows
@@ -30,8 +35,8 @@ class SecondMoment {
   explicit SecondMoment(MomentSums sums);
 
   /// Adds the inputs `x`, float32 `[tokens, channels]`, at most a few thousand tokens at a time:
-  /// they are widened to float64 for the products. `weights` is float64 `[tokens]`, or undefined
-  /// where all are 1. Throws `Error` on NaN or infinity.
+  /// their products are float32, and rounded (see `kMomentRounding`). `weights` is float64
+  /// `[tokens]`, or undefined where all are 1. Throws `Error` on NaN or infinity.
   void add(const Tensor& x, const Tensor& weights = {});
   /// Adds what another one of the same site has seen. Rows stay rows while they are fewer than
   /// channels.

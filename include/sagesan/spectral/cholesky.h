@@ -12,4 +12,7 @@ namespace sagesan {
 /// residual of what it makes of L against its own measure.
 Tensor cholesky_factor(const Tensor& matrix, const std::string& site);
 
+/// The same; undefined where there is none.
+Tensor try_cholesky_factor(const Tensor& matrix);
+
 }  // namespace sagesan
