@@ -1,6 +1,5 @@
 #include "sagesan/sanitize/forget_aware.h"
 
-#include <ATen/ops/cholesky_inverse.h>
 #include <ATen/ops/cholesky_solve.h>
 #include <fmt/format.h>
 
@@ -48,9 +47,21 @@ ForgetAnchor::ForgetAnchor(const SecondMoment& retain, double retain_reference,
   anchor_.diagonal().add_(floor);
 }
 
-Tensor ForgetAnchor::solve(double strength) const {
+Tensor ForgetAnchor::removed(const Tensor& d, double strength) const {
+  if (strength == 0) return at::zeros_like(d);
+  const Tensor& solution = solved(strength);
+  if (anchor_.defined()) return at::mm(d, solution);
+  // s S (g I + s S)^-1 = I - g (g I + s S)^-1. In float32 each half of the factor costs its
+  // rounding times the root of the system's condition: little enough.
+  return d - at::cholesky_solve(d.t(), solution).t() * floor_;
+}
+
+const Tensor& ForgetAnchor::solved(double strength) const {
+  Tensor& solution = solved_[strength];
+  if (solution.defined()) return solution;
+  const StageClock clock("decompose");
   try {
-    return solve_system(strength);
+    solution = solve(strength);
   } catch (const Error& error) {
     // Eigenvalues from the floor to the strength times the largest.
     const double width = strength * static_cast<double>(retain_.size(0)) / floor_;
@@ -59,26 +70,24 @@ Tensor ForgetAnchor::solve(double strength) const {
                 fmt::format("{}; a lower --strength{} keeps the system within float64",
                             error.what(), anchor_.defined() ? " or a larger --anchor-floor" : ""));
   }
+  return solution;
 }
 
-Tensor ForgetAnchor::solve_system(double strength) const {
-  // Its transpose solves A' X = s S with A' = A + s S, as all three are symmetric.
+Tensor ForgetAnchor::solve(double strength) const {
   Tensor penalty = retain_ * (retain_scale_ * strength);
-  const Tensor z = probe_vectors(penalty);
-  const Tensor wanted = at::mm(penalty, z);
   Tensor matrix;
-  Tensor solution;
   if (anchor_.defined()) {
     matrix = anchor_ + penalty;
-    solution = at::cholesky_solve(penalty, cholesky_factor(matrix, site_));
   } else {
-    // s S (g I + s S)^-1 = I - g (g I + s S)^-1, in half the time.
     matrix = std::move(penalty);
     matrix.diagonal().add_(floor_);
-    solution = at::cholesky_inverse(cholesky_factor(matrix, site_)).mul_(-floor_);
-    solution.diagonal().add_(1);
   }
-  const Tensor image = at::mm(solution, z);
+  const Tensor lower = cholesky_factor(matrix, site_);
+  // The transpose solves A' X = s S with A' = A + s S, as all three are symmetric.
+  const Tensor solution = anchor_.defined() ? at::cholesky_solve(penalty, lower) : Tensor();
+  const Tensor z = probe_vectors(matrix);
+  const Tensor wanted = anchor_.defined() ? at::mm(penalty, z) : z;
+  const Tensor image = anchor_.defined() ? at::mm(solution, z) : at::cholesky_solve(z, lower);
   // Beside the update: what is taken out of it may be next to nothing, and is then rounding.
   const double scale = std::sqrt(squared_norm(matrix) * (squared_norm(image) + squared_norm(z)));
   const double residual = std::sqrt(squared_norm(at::mm(matrix, image) - wanted));
@@ -87,21 +96,12 @@ Tensor ForgetAnchor::solve_system(double strength) const {
                 fmt::format("{}: the solution of the ridge system failed: residual {:.1e}", site_,
                             residual / scale));
   }
-  return solution.t().to(at::kFloat).contiguous();
-}
-
-const Tensor& ForgetAnchor::removal(double strength) const {
-  Tensor& removal = removals_[strength];
-  if (!removal.defined()) {
-    const StageClock clock("decompose");
-    removal = solve(strength);
-  }
-  return removal;
+  return (anchor_.defined() ? solution.t() : lower).to(at::kFloat).contiguous();
 }
 
 Rule forget_aware_rule(const ForgetAnchor& anchor) {
   return {.removed = [&anchor](const Tensor& d, int64_t, double strength) -> Tensor {
-            return at::mm(d, anchor.removal(strength));
+            return anchor.removed(d, strength);
           },
           .measures = {[&anchor](const Tensor& m, int64_t) { return anchor.root().response(m); }}};
 }

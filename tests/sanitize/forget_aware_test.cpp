@@ -108,7 +108,8 @@ TEST(ForgetAnchor, TakesNothingOutAtStrengthZero) {
   const Texts retain = make_texts(100, 3);
   const Texts forget = make_texts(100, 4);
   const ForgetAnchor anchor(retain.collected, 0, &forget.collected, 0, 1, "site");
-  EXPECT_EQ(squared_norm(anchor.removal(0)), 0);
+  const Tensor update = at::ones({3, kTextChannels});
+  EXPECT_EQ(squared_norm(anchor.removed(update, 0)), 0);
 }
 
 TEST(ForgetAnchor, ScalesAnExpertByTheTraceOfAllExperts) {
@@ -117,7 +118,9 @@ TEST(ForgetAnchor, ScalesAnExpertByTheTraceOfAllExperts) {
   const double trace = retain.collected.trace();
   const ForgetAnchor rare(retain.collected, trace / 2, nullptr, 0, 1, "site");
   const ForgetAnchor own(retain.collected, 0, nullptr, 0, 1, "site");
-  EXPECT_LT(squared_norm(rare.removal(1) - own.removal(2)) / squared_norm(own.removal(2)), 1e-12);
+  const Tensor update = testing::to_tensor(testing::random_matrix(9, kTextChannels, 5));
+  const Tensor expected = own.removed(update, 2);
+  EXPECT_LT(squared_norm(rare.removed(update, 1) - expected) / squared_norm(expected), 1e-12);
 }
 
 }  // namespace

@@ -27,16 +27,19 @@ class ForgetAnchor {
   ForgetAnchor(const SecondMoment& retain, double retain_reference, const SecondMoment* forget,
                double forget_reference, double floor, const std::string& site);
 
-  /// s S (A + s S)^-1, float32 `[channels, channels]`: what is taken out of D is D times this.
-  /// Computed once for each strength, in float64; throws `Error` where the residual says that it
-  /// failed: as bad input where strength and floor ask for more than float64 holds.
-  const Tensor& removal(double strength) const;
+  /// D s S (A + s S)^-1: what is taken out of `d`, float32 `[any, channels]`. The system is solved
+  /// once for each strength, in float64; without forget texts it is factorized alone. Throws
+  /// `Error` where the residual says that this failed: as bad input where strength and floor ask
+  /// for more than float64 holds.
+  Tensor removed(const Tensor& d, double strength) const;
   /// Of S, unscaled.
   const MomentRoot& root() const { return root_; }
 
  private:
+  /// Float32 `[channels, channels]`: s S (A + s S)^-1, without forget texts the Cholesky factor of
+  /// g I + s S.
+  const Tensor& solved(double strength) const;
   Tensor solve(double strength) const;
-  Tensor solve_system(double strength) const;
 
   std::string site_;
   double floor_;  ///< g
@@ -44,7 +47,7 @@ class ForgetAnchor {
   Tensor retain_;        ///< S as a raw sum, float64 `[channels, channels]`
   double retain_scale_;  ///< by which it is to be multiplied
   Tensor anchor_;        ///< A, float64; undefined where it is g I
-  mutable std::map<double, Tensor> removals_;
+  mutable std::map<double, Tensor> solved_;
 };
 
 /// The rule of a linear module; `anchor` must outlive it. Its bias has no closed form in the
