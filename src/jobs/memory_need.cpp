@@ -17,7 +17,7 @@ namespace {
 constexpr double kFloat = 4;
 constexpr double kDouble = 8;
 /// What is freed and kept for the next step, and the buffers of the linear algebra.
-constexpr double kSlack = 160 << 20;
+constexpr double kSlack = 80 << 20;
 /// What lies between blocks of memory and is of no use: measured.
 constexpr double kLoss = 1.07;
 /// Tensors of a block of rows while it is solved, in `apply_rule`.

@@ -14,7 +14,7 @@ namespace sagesan {
 namespace {
 
 /// Bytes that may lie free.
-constexpr size_t kMostFree = size_t{256} << 20;
+constexpr size_t kMostFree = size_t{112} << 20;
 
 /// The least number in the files of that name, of a control group and of those above it. Some say
 /// "max".
@@ -57,7 +57,16 @@ void keep_free_memory() {
 }
 
 void release_free_memory() {
-  if (::mallinfo2().fordblks > kMostFree) ::malloc_trim(0);
+  // What was resident when nothing lay free. glibc's own count of what is free does not say whether
+  // that was given back already.
+  static uint64_t least = resident_memory();
+  const uint64_t now = resident_memory();
+  if (now > least + kMostFree) {
+    ::malloc_trim(0);
+    least = resident_memory();
+  } else {
+    least = std::min(least, now);
+  }
 }
 
 uint64_t usable_memory(const std::filesystem::path& root) {
