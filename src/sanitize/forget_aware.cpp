@@ -74,29 +74,32 @@ const Tensor& ForgetAnchor::solved(double strength) const {
 }
 
 Tensor ForgetAnchor::solve(double strength) const {
-  Tensor penalty = retain_ * (retain_scale_ * strength);
-  Tensor matrix;
+  const Tensor penalty = retain_ * (retain_scale_ * strength);
+  const Tensor z = probe_vectors(penalty);
   if (anchor_.defined()) {
-    matrix = anchor_ + penalty;
-  } else {
-    matrix = std::move(penalty);
-    matrix.diagonal().add_(floor_);
+    // The transpose solves A' X = s S with A' = A + s S, as all three are symmetric.
+    const Tensor matrix = anchor_ + penalty;
+    const Tensor solution = at::cholesky_solve(penalty, cholesky_factor(matrix, site_));
+    check_solution(matrix, at::mm(solution, z), at::mm(penalty, z));
+    return solution.t().to(at::kFloat).contiguous();
   }
-  const Tensor lower = cholesky_factor(matrix, site_);
-  // The transpose solves A' X = s S with A' = A + s S, as all three are symmetric.
-  const Tensor solution = anchor_.defined() ? at::cholesky_solve(penalty, lower) : Tensor();
-  const Tensor z = probe_vectors(matrix);
-  const Tensor wanted = anchor_.defined() ? at::mm(penalty, z) : z;
-  const Tensor image = anchor_.defined() ? at::mm(solution, z) : at::cholesky_solve(z, lower);
-  // Beside the update: what is taken out of it may be next to nothing, and is then rounding.
-  const double scale = std::sqrt(squared_norm(matrix) * (squared_norm(image) + squared_norm(z)));
-  const double residual = std::sqrt(squared_norm(at::mm(matrix, image) - wanted));
-  if (!(residual <= 1e-9 * scale + 1e-300)) {
-    throw Error(ExitCode::kInternal,
-                fmt::format("{}: the solution of the ridge system failed: residual {:.1e}", site_,
-                            residual / scale));
-  }
-  return (anchor_.defined() ? solution.t() : lower).to(at::kFloat).contiguous();
+  penalty.diagonal().add_(floor_);
+  const Tensor lower = cholesky_factor(penalty, site_);
+  check_solution(penalty, at::cholesky_solve(z, lower), z);
+  return lower.to(at::kFloat);
+}
+
+void ForgetAnchor::check_solution(const Tensor& matrix, const Tensor& x,
+                                  const Tensor& wanted) const {
+  // Beside the probes, numbers of about 1, that stand for an update: what is taken out of it may be
+  // next to nothing, and is then rounding.
+  const double scale =
+      std::sqrt(squared_norm(matrix) * (squared_norm(x) + static_cast<double>(x.numel())));
+  const double residual = std::sqrt(squared_norm(at::mm(matrix, x) - wanted));
+  if (residual <= 1e-9 * scale + 1e-300) return;
+  throw Error(ExitCode::kInternal,
+              fmt::format("{}: the solution of the ridge system failed: residual {:.1e}", site_,
+                          residual / scale));
 }
 
 Rule forget_aware_rule(const ForgetAnchor& anchor) {

@@ -57,9 +57,9 @@ void keep_free_memory() {
 }
 
 void release_free_memory() {
-  // What was resident when nothing lay free. glibc's own count of what is free does not say whether
+  // What was resident when nothing lay free: glibc's own count of what is free does not say whether
   // that was given back already.
-  static uint64_t least = resident_memory();
+  static uint64_t least = 0;
   const uint64_t now = resident_memory();
   if (now > least + kMostFree) {
     ::malloc_trim(0);

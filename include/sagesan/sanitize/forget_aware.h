@@ -40,6 +40,8 @@ class ForgetAnchor {
   /// g I + s S.
   const Tensor& solved(double strength) const;
   Tensor solve(double strength) const;
+  /// Throws `Error` unless `matrix` times `x`, columns, is `wanted`.
+  void check_solution(const Tensor& matrix, const Tensor& x, const Tensor& wanted) const;
 
   std::string site_;
   double floor_;  ///< g
