@@ -22,6 +22,8 @@ double scale_of(const SecondMoment& moment, double reference) {
 
 /// Of a system that float64 can be expected to solve: its largest eigenvalue over its smallest.
 constexpr double kWidest = 1e10;
+/// The same of float32, for a factor that was computed in float64.
+constexpr double kWidestFloat = 1e6;
 
 }  // namespace
 
@@ -51,9 +53,9 @@ Tensor ForgetAnchor::removed(const Tensor& d, double strength) const {
   if (strength == 0) return at::zeros_like(d);
   const Tensor& solution = solved(strength);
   if (anchor_.defined()) return at::mm(d, solution);
-  // s S (g I + s S)^-1 = I - g (g I + s S)^-1. In float32 each half of the factor costs its
-  // rounding times the root of the system's condition: little enough.
-  return d - at::cholesky_solve(d.t(), solution).t() * floor_;
+  // s S (g I + s S)^-1 = I - g (g I + s S)^-1.
+  const Tensor wide = d.to(solution.scalar_type());
+  return (wide - at::cholesky_solve(wide.t(), solution).t() * floor_).to(at::kFloat);
 }
 
 const Tensor& ForgetAnchor::solved(double strength) const {
@@ -63,9 +65,7 @@ const Tensor& ForgetAnchor::solved(double strength) const {
   try {
     solution = solve(strength);
   } catch (const Error& error) {
-    // Eigenvalues from the floor to the strength times the largest.
-    const double width = strength * static_cast<double>(retain_.size(0)) / floor_;
-    if (error.code() != ExitCode::kInternal || width < kWidest) throw;
+    if (error.code() != ExitCode::kInternal || width(strength) < kWidest) throw;
     throw Error(ExitCode::kBadInput,
                 fmt::format("{}; a lower --strength{} keeps the system within float64",
                             error.what(), anchor_.defined() ? " or a larger --anchor-floor" : ""));
@@ -83,10 +83,15 @@ Tensor ForgetAnchor::solve(double strength) const {
     check_solution(matrix, at::mm(solution, z), at::mm(penalty, z));
     return solution.t().to(at::kFloat).contiguous();
   }
-  penalty.diagonal().add_(floor_);
-  const Tensor lower = cholesky_factor(penalty, site_);
-  check_solution(penalty, at::cholesky_solve(z, lower), z);
-  return lower.to(at::kFloat);
+  const Tensor& matrix = penalty;  // in its place
+  matrix.diagonal().add_(floor_);
+  const Tensor lower = cholesky_factor(matrix, site_);
+  check_solution(matrix, at::cholesky_solve(z, lower), z);
+  return width(strength) < kWidestFloat ? lower.to(at::kFloat) : lower;
+}
+
+double ForgetAnchor::width(double strength) const {
+  return strength * static_cast<double>(retain_.size(0)) / floor_;
 }
 
 void ForgetAnchor::check_solution(const Tensor& matrix, const Tensor& x,

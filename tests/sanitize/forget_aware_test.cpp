@@ -104,6 +104,19 @@ TEST(ForgetAnchor, LeavesAloneWhatRepeatedTokensDoNotUse) {
   EXPECT_LE(sanitized(anchor, unused, 1e6).norm(), 1.001 * unused.norm());
 }
 
+TEST(ForgetAnchor, LeavesAloneWhatFewTokensDoNotUseAtAnyStrength) {
+  const Matrix few = testing::random_inputs(10, kTextChannels, 3);
+  SecondMoment retain(kTextChannels, 10, at::kCPU);
+  retain.add(testing::to_tensor(few));
+  const Matrix rounded = testing::to_eigen(retain.rows());
+  const testing::Spectrum spectrum = testing::spectrum(rounded.transpose() * rounded);
+  const Matrix unused = spectrum.vectors.leftCols(kTextChannels - 10).transpose();
+  const ForgetAnchor anchor(retain, 0, nullptr, 0, 1, "site");
+  for (const double strength : {1.0, 100.0, 1e4, 1e6, 1e8})
+    EXPECT_LT(testing::relative_error(sanitized(anchor, unused, strength), unused), 1e-6)
+        << strength;
+}
+
 TEST(ForgetAnchor, TakesNothingOutAtStrengthZero) {
   const Texts retain = make_texts(100, 3);
   const Texts forget = make_texts(100, 4);

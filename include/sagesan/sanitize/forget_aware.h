@@ -36,10 +36,12 @@ class ForgetAnchor {
   const MomentRoot& root() const { return root_; }
 
  private:
-  /// Float32 `[channels, channels]`: s S (A + s S)^-1, without forget texts the Cholesky factor of
-  /// g I + s S.
+  /// `[channels, channels]`: s S (A + s S)^-1, float32; without forget texts the Cholesky factor of
+  /// g I + s S, float64 where float32 would not do.
   const Tensor& solved(double strength) const;
   Tensor solve(double strength) const;
+  /// Of the system, its largest eigenvalue over its smallest, at most.
+  double width(double strength) const;
   /// Throws `Error` unless `matrix` times `x`, columns, is `wanted`.
   void check_solution(const Tensor& matrix, const Tensor& x, const Tensor& wanted) const;
 

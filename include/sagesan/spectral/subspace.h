@@ -47,6 +47,7 @@ class Spectrum {
  private:
   /// How many values hold the share `energy`, and what they sum to.
   std::pair<int64_t, double> leading_count(double energy) const;
+
   Tensor values_;               ///< float64, descending, on the CPU
   int64_t above_rounding_ = 0;  ///< so many of them; a direction taken from rows beyond is noise
   Tensor vectors_;  ///< columns: directions; where there are rows, each times the root of its value
