@@ -60,7 +60,7 @@ MomentRoot root_of_matrix(Tensor& matrix, const std::string& site) {
     root = try_cholesky_factor(matrix);
   }
   if (!root.defined())
-    throw Error(ExitCode::kInternal, site + ": the second moment is not positive definite");
+    throw Error(ExitCode::kInternal, site + ": the Cholesky factorization failed");
   matrix.diagonal().sub_(floor);
   const Tensor z = probe_vectors(matrix);
   const Tensor image = at::mm(matrix, z);
