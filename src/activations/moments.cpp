@@ -15,7 +15,7 @@ at::TensorOptions options(at::ScalarType type, at::Device device) {
   return at::TensorOptions().dtype(type).device(device);
 }
 
-/// Of the largest token's weight * |x|^2: beyond them sums of float32 products overflow, or small
+/// Of the largest token's |x|^2: beyond them sums of float32 products overflow, or small
 /// channels vanish in them.
 constexpr double kLeastFloatToken = 1e-12;
 constexpr double kMostFloatToken = 1e30;
@@ -25,7 +25,8 @@ Tensor squared_norms(const Tensor& x) { return x.pow(2).sum(1).to(at::kDouble); 
 
 }  // namespace
 
-SecondMoment::SecondMoment(int64_t channels, int64_t expected_tokens, at::Device device) {
+SecondMoment::SecondMoment(int64_t channels, int64_t expected_tokens, at::Device device)
+    : in_float64_(expected_tokens < channels) {
   sums_.mean_sum = at::zeros({channels}, options(at::kDouble, device));
   if (expected_tokens < channels) {
     sums_.rows = at::empty({expected_tokens, channels}, options(at::kFloat, device));
@@ -45,18 +46,22 @@ void SecondMoment::add(const Tensor& x, const Tensor& weights) {
     throw Error(ExitCode::kBadInput,
                 "the model's activations are not finite (NaN or infinity, or float32 overflow)");
   }
-  Tensor weighted = x;
+  const double largest_square = squares.max().item<double>();
+  const bool in_float64 =
+      in_float64_ || largest_square < kLeastFloatToken || largest_square > kMostFloatToken;
+  Tensor weighted = in_float64 ? x.to(at::kDouble) : x;
   if (weights.defined()) {
     squares = squares * weights;
-    sums_.mean_sum += at::mm(weights.unsqueeze(0).to(at::kFloat), x).squeeze(0);
+    const Tensor roots = weights.sqrt().unsqueeze(1).to(weighted.scalar_type());
+    weighted = weighted * roots;
+    // w x is the root of w times what is weighted by it.
+    sums_.mean_sum += at::mm(roots.t(), weighted).squeeze(0);
     sums_.weight += weights.sum().item<double>();
-    weighted = x * weights.sqrt().unsqueeze(1).to(at::kFloat);
   } else {
-    sums_.mean_sum += x.sum(0);
+    sums_.mean_sum += weighted.sum(0);
     sums_.weight += static_cast<double>(x.size(0));
   }
-  const double largest = squares.max().item<double>();
-  sums_.largest_token = std::max(sums_.largest_token, largest);
+  sums_.largest_token = std::max(sums_.largest_token, squares.max().item<double>());
   if (has_rows() && count() + x.size(0) > sums_.rows.size(0)) {
     sums_.sum = sum();
     sums_.rows = Tensor();
@@ -64,8 +69,7 @@ void SecondMoment::add(const Tensor& x, const Tensor& weights) {
   if (has_rows()) {
     sums_.rows.narrow(0, count(), x.size(0)).copy_(weighted);
   } else {
-    const bool fits = largest > kLeastFloatToken && largest < kMostFloatToken;
-    add_upper_product(sums_.sum, fits ? weighted : weighted.to(at::kDouble));
+    add_upper_product(sums_.sum, weighted);
   }
   sums_.count += x.size(0);
 }

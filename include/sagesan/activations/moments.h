@@ -35,8 +35,9 @@ class SecondMoment {
   explicit SecondMoment(MomentSums sums);
 
   /// Adds the inputs `x`, float32 `[tokens, channels]`, at most a few thousand tokens at a time:
-  /// their products are float32, and rounded (see `kMomentRounding`). `weights` is float64
-  /// `[tokens]`, or undefined where all are 1. Throws `Error` on NaN or infinity.
+  /// their products are float32, and rounded (see `kMomentRounding`), but where rows were kept at
+  /// first. `weights` is float64 `[tokens]`, or undefined where all are 1. Throws `Error` on NaN or
+  /// infinity.
   void add(const Tensor& x, const Tensor& weights = {});
   /// Adds what another one of the same site has seen. Rows stay rows while they are fewer than
   /// channels.
@@ -59,6 +60,9 @@ class SecondMoment {
   double largest_token_share() const;
 
  private:
+  /// Rows that became too many. Experts' are, whose traces are also summed by themselves, without
+  /// their moments: the two must agree.
+  bool in_float64_ = false;
   MomentSums sums_;  ///< of `sum`, the upper column panels alone are kept up to date
 };
 
