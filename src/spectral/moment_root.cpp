@@ -55,7 +55,7 @@ MomentRoot root_of_matrix(Tensor& matrix, const std::string& site) {
   matrix.diagonal().add_(floor);
   Tensor root = try_cholesky_factor(matrix);
   // Rounding can turn an eigenvalue below zero where channels depend on one another.
-  for (double lift = kMomentRounding; !root.defined() && lift < kMostLift; lift *= 10) {
+  for (double lift = kMomentRounding / 10; !root.defined() && lift < kMostLift; lift *= 10) {
     matrix.diagonal().mul_(1 + lift);
     root = try_cholesky_factor(matrix);
   }

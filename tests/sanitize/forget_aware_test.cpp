@@ -99,7 +99,7 @@ TEST(ForgetAnchor, LeavesAloneWhatRepeatedTokensDoNotUse) {
   const testing::Spectrum spectrum = testing::spectrum(few.transpose() * few);
   const Matrix unused = spectrum.vectors.leftCols(kTextChannels - 10).transpose();
   const ForgetAnchor anchor(retain, 0, nullptr, 0, 1, "site");
-  EXPECT_LT(testing::relative_error(sanitized(anchor, unused, 100), unused), 1e-3);
+  EXPECT_LT(testing::relative_error(sanitized(anchor, unused, 100), unused), 2e-3);
   // An extreme strength may take of it, but is solved.
   EXPECT_LE(sanitized(anchor, unused, 1e6).norm(), 1.001 * unused.norm());
 }
