@@ -26,7 +26,7 @@ Tensor squared_norms(const Tensor& x) { return x.pow(2).sum(1).to(at::kDouble); 
 }  // namespace
 
 SecondMoment::SecondMoment(int64_t channels, int64_t expected_tokens, at::Device device)
-    : in_float64_(expected_tokens < channels) {
+    : began_as_rows_(expected_tokens < channels) {
   sums_.mean_sum = at::zeros({channels}, options(at::kDouble, device));
   if (expected_tokens < channels) {
     sums_.rows = at::empty({expected_tokens, channels}, options(at::kFloat, device));
@@ -48,7 +48,7 @@ void SecondMoment::add(const Tensor& x, const Tensor& weights) {
   }
   const double largest_square = squares.max().item<double>();
   const bool in_float64 =
-      in_float64_ || largest_square < kLeastFloatToken || largest_square > kMostFloatToken;
+      began_as_rows_ || largest_square < kLeastFloatToken || largest_square > kMostFloatToken;
   Tensor weighted = in_float64 ? x.to(at::kDouble) : x;
   if (weights.defined()) {
     squares = squares * weights;

@@ -61,7 +61,7 @@ class ObservationRun::Moments {
 
   /// Hands over what is left of `layer`. An expert that saw no token has an empty moment.
   void finish(int64_t layer, const MomentSink& sink) {
-    release_free_memory();
+    release_free_memory();  // what running the layer took: moments and matrices do not fit into it
     for (const Site& site : plan_.sites) {
       if (site.layer == layer && !finished_.contains(site)) hand_over(site, sink);
     }

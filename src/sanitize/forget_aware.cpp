@@ -34,16 +34,10 @@ ForgetAnchor::ForgetAnchor(const SecondMoment& retain, double retain_reference,
   SAGESAN_ASSERT(floor > 0);
   const StageClock clock("decompose");
   check_active(retain, site);
-  if (retain.has_rows()) {
-    root_ = root_of_moment(retain, site);
-    retain_ = retain.sum();
-  } else {
-    // Of what the root is a root of: no strength makes rounding an eigenvalue below zero.
-    retain_ = retain.sum() / retain.weight();
-    root_ = root_of_matrix(retain_, site);
-    retain_.mul_(retain.weight());
-  }
-  retain_scale_ = scale_of(retain, retain_reference);
+  retain_ = retain.sum() / retain.weight();
+  // The system is of what the root is a root of: no strength makes rounding an eigenvalue below 0.
+  root_ = retain.has_rows() ? root_of_moment(retain, site) : root_of_matrix(retain_, site);
+  retain_scale_ = scale_of(retain, retain_reference) * retain.weight();
   if (forget == nullptr || !(forget->trace() > 0)) return;
   anchor_ = forget->sum() * scale_of(*forget, forget_reference);
   anchor_.diagonal().add_(floor);

@@ -9,8 +9,7 @@ namespace sagesan {
 
 /// What float32 products may leave of rounding in a second moment S, of the root of S_ii S_jj and
 /// as a matrix: whatever hardly exceeds this share of u^T diag(S) u, for a unit vector u, is no
-/// u^T S u. Up to 1.8e-6 was measured, in the norm, of real inputs, 6e-6 of
-/// random ones.
+/// u^T S u. Up to 1.8e-6 was measured, in the norm, of real inputs, 6e-6 of random ones.
 constexpr double kMomentRounding = 1e-5;
 
 /// What a second moment consists of.
@@ -61,9 +60,9 @@ class SecondMoment {
   double largest_token_share() const;
 
  private:
-  /// Rows that became too many. Experts' are, whose traces are also summed by themselves, without
-  /// their moments: the two must agree.
-  bool in_float64_ = false;
+  /// Then products are float64: experts' moments do, and their traces are also summed without them,
+  /// in float64. The two must agree.
+  bool began_as_rows_ = false;
   MomentSums sums_;  ///< of `sum`, the upper column panels alone are kept up to date
 };
 

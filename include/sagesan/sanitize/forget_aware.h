@@ -48,7 +48,7 @@ class ForgetAnchor {
   std::string site_;
   double floor_;  ///< g
   MomentRoot root_;
-  Tensor retain_;        ///< S as a raw sum, float64 `[channels, channels]`
+  Tensor retain_;        ///< S, float64 `[channels, channels]`
   double retain_scale_;  ///< by which it is to be multiplied
   Tensor anchor_;        ///< A, float64; undefined where it is g I
   mutable std::map<double, Tensor> solved_;
