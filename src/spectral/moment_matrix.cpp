@@ -22,8 +22,7 @@ MomentMatrix::MomentMatrix(const SecondMoment& moment, const std::string& site)
     root_ = root_of_moment(moment, site);
   } else {
     matrix_ = moment.sum() / moment.weight();
-    Tensor copy = matrix_.clone();
-    root_ = root_of_matrix(copy, site);
+    root_ = root_of_matrix(matrix_, site);
   }
 }
 

@@ -23,9 +23,9 @@ struct MomentRoot {
 /// where there is none.
 MomentRoot root_of_moment(const SecondMoment& moment, const std::string& site);
 
-/// Triangular, of S itself, float64 `[channels, channels]`, whose place is used. Where rounding has
-/// left an eigenvalue below zero (`kMomentRounding`), S gets as little of its diagonal more as
-/// makes it positive definite, for good.
+/// Triangular, of S itself, float64 `[channels, channels]`. It stays what it is, unless rounding
+/// has left an eigenvalue below zero (`kMomentRounding`): then S gets as little of its diagonal
+/// more as makes it positive definite, for good.
 MomentRoot root_of_matrix(Tensor& matrix, const std::string& site);
 
 }  // namespace sagesan
