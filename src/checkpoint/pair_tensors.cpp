@@ -35,9 +35,13 @@ uint64_t columns(const StoredTensor& tensor) {
   return shape.size() < 2 ? 1 : static_cast<uint64_t>(shape.back());
 }
 
-/// Whether a matrix `to` has the rows of one `from` several times.
+/// The other sizes of a tensor without elements can be any numbers.
+bool is_empty(const StoredTensor& tensor) { return tensor.info->bytes == 0; }
+
+/// Whether a matrix `to` has the rows of one `from` several times. Of rows without columns there
+/// could be any number.
 bool is_repeated(const std::vector<int64_t>& from, const std::vector<int64_t>& to) {
-  return from.size() == 2 && to.size() == 2 && from[1] == to[1] && from[0] > 0 &&
+  return from.size() == 2 && to.size() == 2 && from[1] == to[1] && from[1] > 0 && from[0] > 0 &&
          to[0] % from[0] == 0;
 }
 
@@ -164,7 +168,8 @@ class Pairing {
     const auto found = by_module_.find(name->fused);
     if (found == by_module_.end()) return false;
     const std::vector<int64_t>& shape = found->second.info->shape;
-    if (shape.size() != 3 || name->expert >= shape[0] || shape[1] % name->parts != 0)
+    if (shape.size() != 3 || is_empty(found->second) || name->expert >= shape[0] ||
+        shape[1] % name->parts != 0)
       fail_by_shape(tensor, shape);
     if (tensor.info->shape != std::vector{shape[1] / name->parts, shape[2]})
       fail_by_shape(tensor, {shape[1] / name->parts, shape[2]});
@@ -182,7 +187,7 @@ class Pairing {
     const auto found = by_fused_.find(module);
     if (found == by_fused_.end()) return false;
     const auto& [parts, modules] = found->second;
-    if (shape.size() != 3 || shape[1] % parts != 0 ||
+    if (shape.size() != 3 || is_empty(tensor) || shape[1] % parts != 0 ||
         static_cast<size_t>(shape[0] * parts) != modules.size() ||
         modules.rbegin()->first + 1 != static_cast<int64_t>(modules.size()))
       fail_by_shape(tensor, {static_cast<int64_t>(modules.size()) / parts});
@@ -218,12 +223,16 @@ class Pairing {
       const int64_t parts = module.ends_with("gate_up_proj") ? 2 : 1;
       const auto size = static_cast<uint64_t>(shape[1] / parts * shape[2]);
       ArrangedTensors::Arranged arranged{before.info->name, shape, {}};
-      for (int64_t slot = 0; slot < shape[0] * parts; ++slot) {
-        const auto found = given.find(slot);
-        arranged.parts.push_back(
-            found != given.end() ? TensorPart{found->second, 0, size}
-                                 : TensorPart{before, static_cast<uint64_t>(slot) * size, size});
+      uint64_t done = 0;  // elements
+      const auto keep_until = [&](uint64_t end) {
+        if (done < end) arranged.parts.push_back({before, done, end - done});
+      };
+      for (const auto& [slot, tensor] : given) {
+        keep_until(static_cast<uint64_t>(slot) * size);
+        arranged.parts.push_back({tensor, 0, size});
+        done = static_cast<uint64_t>(slot + 1) * size;
       }
+      keep_until(static_cast<uint64_t>(before.info->elements()));
       claim(before.info->name, given.begin()->second);
       result_.updates.push_back({.name = before.info->name, .base = before});
       pending_.push_back({.update = result_.updates.size() - 1, .unlearned = std::move(arranged)});

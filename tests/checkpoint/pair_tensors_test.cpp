@@ -316,6 +316,21 @@ TEST_F(PairTensors, ExpertsOfAnotherModel) {
                      "shape [3, 2, 3], in the base");
 }
 
+// Of tensors without elements a header of some bytes can claim 2^50 experts.
+TEST_F(PairTensors, ExpertsWithoutElements) {
+  const std::string one = "model.layers.0.mlp.experts.0.";
+  const std::string all = "model.layers.0.mlp.experts.";
+  constexpr int64_t kMany = int64_t{1} << 50;
+  const auto refuse = [&](const std::vector<Values>& base, const std::vector<Values>& unlearned) {
+    const Checkpoint first = write("base", base);
+    const Checkpoint second = write("unlearned", unlearned);
+    expect_input_error([&] { pair_tensors(first, second); }, path("unlearned"), "shape [");
+  };
+  refuse({count(all + "gate_up_proj", {kMany, 2, 0})}, {count(one + "gate_proj.weight", {1, 0})});
+  refuse({count(all + "down_proj", {kMany, 0, 3})}, {count(one + "down_proj.weight", {0, 3})});
+  refuse({count(one + "down_proj.weight", {0, 3})}, {count(all + "down_proj", {1, 0, 3})});
+}
+
 TEST_F(PairTensors, NothingIsGivenTwice) {
   const std::string twice = "the base has one tensor for this and another";
   const auto refuse = [&](const std::vector<Values>& base, const std::vector<Values>& unlearned,
