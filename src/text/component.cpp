@@ -42,4 +42,11 @@ const Json& sequence_elements(const Json& component, const std::string& where,
   return elements;
 }
 
+void check_growth(size_t before, size_t now, const std::string& where) {
+  if (now <= 1024 || now / 32 <= before) return;
+  throw InputError(where, fmt::format("makes a text of {} bytes one of {} or more: more than 32 "
+                                      "times as long is not supported",
+                                      before, now));
+}
+
 }  // namespace sagesan::tokenization

@@ -20,9 +20,6 @@
 namespace sagesan::tokenization {
 namespace {
 
-// A chain of replacements could otherwise double a text without end.
-constexpr size_t kMaxBytes = size_t{1} << 30;
-
 /// One of Unicode's four forms, over the characters of Unicode 9.0: Hugging Face's tables are of
 /// that version (measured with tokenizers 0.23), so later characters neither decompose nor reorder
 /// there.
@@ -65,46 +62,54 @@ Normalizer replace(const Json& component, const std::string& where) {
     for (const Span& match : matches) {
       result.append(text, end, match.begin - end).append(content);
       end = match.end;
-      if (result.size() > kMaxBytes) {
-        throw InputError(where, fmt::format("the text grows past {} bytes", kMaxBytes));
-      }
+      check_growth(text.size(), result.size(), where);
     }
     text = result.append(text, end);
   };
 }
 
-Normalizer sequence(const Json& component, const std::string& where) {
-  require_known_keys(component, where, {"type", "normalizers"});
-  std::vector<Normalizer> steps;
-  for (const Json& step : sequence_elements(component, where, "normalizers")) {
-    steps.push_back(read_normalizer(&step, fmt::format("{}[{}]", where, steps.size())));
+Normalizer read_one_normalizer(const std::string& type, const Json& normalizer,
+                               const std::string& where) {
+  if (type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD") {
+    require_known_keys(normalizer, where, {"type"});
+    return unicode_form(type, where);
   }
-  return [steps](std::string& text) {
-    for (const Normalizer& step : steps) step(text);
-  };
+  if (type == "Prepend") {
+    require_known_keys(normalizer, where, {"type", "prepend"});
+    return [prefix = JsonObject(normalizer, where).string("prepend")](std::string& text) {
+      if (!text.empty()) text.insert(0, prefix);
+    };
+  }
+  if (type == "Replace") return replace(normalizer, where);
+  if (Normalizer by_character = read_character_normalizer(type, normalizer, where)) {
+    return by_character;
+  }
+  refuse_type(where, type);
+}
+
+/// Those of a Sequence are added one by one, so that one check sees how they all let a text grow.
+void add_normalizers(const Json& normalizer, const std::string& where,
+                     std::vector<Normalizer>& steps) {
+  const std::string type = component_type(normalizer, where);
+  if (type != "Sequence") return steps.push_back(read_one_normalizer(type, normalizer, where));
+  require_known_keys(normalizer, where, {"type", "normalizers"});
+  size_t i = 0;
+  for (const Json& step : sequence_elements(normalizer, where, "normalizers"))
+    add_normalizers(step, fmt::format("{}[{}]", where, i++), steps);
 }
 
 }  // namespace
 
 Normalizer read_normalizer(const Json* normalizer, const std::string& where) {
-  if (normalizer == nullptr) return [](std::string&) {};
-  const std::string type = component_type(*normalizer, where);
-  if (type == "Sequence") return sequence(*normalizer, where);
-  if (type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD") {
-    require_known_keys(*normalizer, where, {"type"});
-    return unicode_form(type, where);
-  }
-  if (type == "Prepend") {
-    require_known_keys(*normalizer, where, {"type", "prepend"});
-    return [prefix = JsonObject(*normalizer, where).string("prepend")](std::string& text) {
-      if (!text.empty()) text.insert(0, prefix);
-    };
-  }
-  if (type == "Replace") return replace(*normalizer, where);
-  if (Normalizer by_character = read_character_normalizer(type, *normalizer, where)) {
-    return by_character;
-  }
-  refuse_type(where, type);
+  std::vector<Normalizer> steps;
+  if (normalizer != nullptr) add_normalizers(*normalizer, where, steps);
+  return [steps, where](std::string& text) {
+    const size_t before = text.size();
+    for (const Normalizer& step : steps) {
+      step(text);
+      check_growth(before, text.size(), where);
+    }
+  };
 }
 
 bool keeps_places(const Json* normalizer, const std::string& where) {

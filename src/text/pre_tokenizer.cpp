@@ -122,42 +122,48 @@ PreTokenizer punctuation(const Json& component, const std::string& where) {
   return splitter(finder(is_punctuation), parse_behavior(behavior, where));
 }
 
-/// Whether a step only cuts, so that every character stays in its place.
-bool only_cuts(const Json& step, const std::string& where) {
-  const std::string type = component_type(step, where);
-  return type != "ByteLevel" && type != "Metaspace" && type != "Sequence";
+PreTokenizer read_one_pre_tokenizer(const std::string& type, const Json& pre_tokenizer,
+                                    const std::string& where, bool placed) {
+  if (type == "ByteLevel") return byte_level(pre_tokenizer, where);
+  if (type == "Metaspace") return read_metaspace(pre_tokenizer, where, placed);
+  if (type == "Split") return split(pre_tokenizer, where);
+  if (type == "Digits") return digits(pre_tokenizer, where);
+  if (type == "Punctuation") return punctuation(pre_tokenizer, where);
+  if (type == "Whitespace" || type == "WhitespaceSplit") {
+    require_known_keys(pre_tokenizer, where, {"type"});
+    if (type == "Whitespace") return splitter(find_words, Behavior::kRemoved, true);
+    return splitter(finder(is_space), Behavior::kRemoved);
+  }
+  refuse_type(where, type);
 }
 
-PreTokenizer sequence(const Json& component, const std::string& where, bool placed) {
-  require_known_keys(component, where, {"type", "pretokenizers"});
-  std::vector<PreTokenizer> steps;
-  for (const Json& step : sequence_elements(component, where, "pretokenizers")) {
-    const std::string place = fmt::format("{}[{}]", where, steps.size());
-    steps.push_back(read_pre_tokenizer(&step, place, placed));
-    placed = placed && only_cuts(step, place);
+/// Those of a Sequence are added one by one, so that one check sees how they all let a text grow.
+void add_pre_tokenizers(const Json& pre_tokenizer, const std::string& where, bool& placed,
+                        std::vector<PreTokenizer>& steps) {
+  const std::string type = component_type(pre_tokenizer, where);
+  if (type != "Sequence") {
+    steps.push_back(read_one_pre_tokenizer(type, pre_tokenizer, where, placed));
+    placed = placed && type != "ByteLevel" && type != "Metaspace";  // the others only cut
+    return;
   }
-  return [steps](Pieces& pieces) {
-    for (const PreTokenizer& step : steps) step(pieces);
-  };
+  require_known_keys(pre_tokenizer, where, {"type", "pretokenizers"});
+  size_t i = 0;
+  for (const Json& step : sequence_elements(pre_tokenizer, where, "pretokenizers"))
+    add_pre_tokenizers(step, fmt::format("{}[{}]", where, i++), placed, steps);
 }
 
 }  // namespace
 
 PreTokenizer read_pre_tokenizer(const Json* pre_tokenizer, const std::string& where, bool placed) {
-  if (pre_tokenizer == nullptr) return [](Pieces&) {};
-  const std::string type = component_type(*pre_tokenizer, where);
-  if (type == "Sequence") return sequence(*pre_tokenizer, where, placed);
-  if (type == "ByteLevel") return byte_level(*pre_tokenizer, where);
-  if (type == "Metaspace") return read_metaspace(*pre_tokenizer, where, placed);
-  if (type == "Split") return split(*pre_tokenizer, where);
-  if (type == "Digits") return digits(*pre_tokenizer, where);
-  if (type == "Punctuation") return punctuation(*pre_tokenizer, where);
-  if (type == "Whitespace" || type == "WhitespaceSplit") {
-    require_known_keys(*pre_tokenizer, where, {"type"});
-    if (type == "Whitespace") return splitter(find_words, Behavior::kRemoved, true);
-    return splitter(finder(is_space), Behavior::kRemoved);
-  }
-  refuse_type(where, type);
+  std::vector<PreTokenizer> steps;
+  if (pre_tokenizer != nullptr) add_pre_tokenizers(*pre_tokenizer, where, placed, steps);
+  return [steps, where](Pieces& pieces) {
+    const size_t before = pieces.text.size();
+    for (const PreTokenizer& step : steps) {
+      step(pieces);
+      check_growth(before, pieces.text.size(), where);
+    }
+  };
 }
 
 }  // namespace sagesan::tokenization

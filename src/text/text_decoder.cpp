@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <utility>
 
 #include "sagesan/support/error.h"
@@ -113,14 +114,43 @@ TextDecoder read_strip(const Json& component, const std::string& where) {
   };
 }
 
-TextDecoder read_sequence(const Json& component, const std::string& where) {
-  require_known_keys(component, where, {"type", "decoders"});
-  std::vector<TextDecoder> steps;
-  for (const Json& step : sequence_elements(component, where, "decoders"))
-    steps.push_back(read_text_decoder(&step, fmt::format("{}[{}]", where, steps.size())));
-  return [steps](Tokens& pieces) {
-    for (const TextDecoder& step : steps) step(pieces);
-  };
+TextDecoder read_one_decoder(const std::string& type, const Json& decoder,
+                             const std::string& where) {
+  if (type == "ByteLevel") {
+    require_known_keys(decoder, where, {"type", "add_prefix_space", "trim_offsets", "use_regex"});
+    return restore_bytes;
+  }
+  if (type == "Metaspace") return read_metaspace_decoder(decoder, where);
+  if (type == "Replace") {  // of each piece as of a text that is normalized
+    return [replace = read_normalizer(&decoder, where)](Tokens& pieces) {
+      for (std::string& piece : pieces) replace(piece);
+    };
+  }
+  if (type == "ByteFallback") {
+    require_known_keys(decoder, where, {"type"});
+    return byte_fallback;
+  }
+  if (type == "Fuse") {
+    require_known_keys(decoder, where, {"type"});
+    return [](Tokens& pieces) { pieces = {joined(pieces)}; };
+  }
+  if (type == "Strip") return read_strip(decoder, where);
+  refuse_type(where, type);
+}
+
+/// Those of a Sequence are added one by one, so that one check sees how they all let a text grow.
+void add_decoders(const Json& decoder, const std::string& where, std::vector<TextDecoder>& steps) {
+  const std::string type = component_type(decoder, where);
+  if (type != "Sequence") return steps.push_back(read_one_decoder(type, decoder, where));
+  require_known_keys(decoder, where, {"type", "decoders"});
+  size_t i = 0;
+  for (const Json& step : sequence_elements(decoder, where, "decoders"))
+    add_decoders(step, fmt::format("{}[{}]", where, i++), steps);
+}
+
+size_t total_size(const Tokens& pieces) {
+  return std::accumulate(pieces.begin(), pieces.end(), size_t{0},
+                         [](size_t sum, const std::string& piece) { return sum + piece.size(); });
 }
 
 }  // namespace
@@ -137,28 +167,15 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
 
 TextDecoder read_text_decoder(const Json* decoder, const std::string& where) {
   if (decoder == nullptr) return [](Tokens& pieces) { pieces = {joined(pieces, " ")}; };
-  const std::string type = component_type(*decoder, where);
-  if (type == "Sequence") return read_sequence(*decoder, where);
-  if (type == "ByteLevel") {
-    require_known_keys(*decoder, where, {"type", "add_prefix_space", "trim_offsets", "use_regex"});
-    return restore_bytes;
-  }
-  if (type == "Metaspace") return read_metaspace_decoder(*decoder, where);
-  if (type == "Replace") {  // of each piece as of a text that is normalized
-    return [replace = read_normalizer(decoder, where)](Tokens& pieces) {
-      for (std::string& piece : pieces) replace(piece);
-    };
-  }
-  if (type == "ByteFallback") {
-    require_known_keys(*decoder, where, {"type"});
-    return byte_fallback;
-  }
-  if (type == "Fuse") {
-    require_known_keys(*decoder, where, {"type"});
-    return [](Tokens& pieces) { pieces = {joined(pieces)}; };
-  }
-  if (type == "Strip") return read_strip(*decoder, where);
-  refuse_type(where, type);
+  std::vector<TextDecoder> steps;
+  add_decoders(*decoder, where, steps);
+  return [steps, where](Tokens& pieces) {
+    const size_t before = total_size(pieces);
+    for (const TextDecoder& step : steps) {
+      step(pieces);
+      check_growth(before, total_size(pieces), where);
+    }
+  };
 }
 
 }  // namespace sagesan::tokenization

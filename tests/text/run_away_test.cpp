@@ -112,5 +112,54 @@ TEST(Expressions, ThatTakeLongEverywhereAreStopped) {
   expect_contains(message, "it takes too long");
 }
 
+json sequence(const char* key, const std::vector<json>& steps) {
+  return {{"type", "Sequence"}, {key, steps}};
+}
+
+/// Steps of which each doubles the text, many of them, the second half in a Sequence of its own.
+json doubling(const char* key, const json& step) {
+  return sequence(key, {sequence(key, std::vector<json>(20, step)),
+                        sequence(key, std::vector<json>(20, step))});
+}
+
+TEST(GrowingTexts, OfAStrangersNormalizersAreStopped) {
+  const json twice = {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "aa"}};
+  const json letters = {{"type", "ByteLevel"}};
+  for (const json& step : {twice, letters}) {
+    json file = make_tokenizer({"a", "b"});
+    file["normalizer"] = doubling("normalizers", step);
+    const std::string message = error_of([&] { load(file).encode(std::string(1000, 'a') + "é"); });
+    expect_contains(message, "normalizer: makes a text of 1002 bytes one of ");
+  }
+  json file = make_tokenizer({"a", "b"});
+  file["normalizer"] = {
+      {"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", std::string(2000, 'b')}};
+  expect_contains(error_of([&] { load(file).encode("aaaa"); }),
+                  "normalizer: makes a text of 4 bytes one of 2000 or more");
+  // The longest that Unicode decomposes to, written as letters.
+  file["normalizer"] = sequence("normalizers", {{{"type", "NFKD"}}, letters});
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += "\uFDFA";
+  EXPECT_NO_THROW(load(file).encode(text));
+}
+
+TEST(GrowingTexts, OfAStrangersPreTokenizersAreStopped) {
+  json file = make_tokenizer({"a", "b"});
+  file["pre_tokenizer"] = doubling(
+      "pretokenizers", {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}});
+  expect_contains(error_of([&] { load(file).encode(std::string(1000, 'a') + "é"); }),
+                  "pre_tokenizer: makes a text of 1002 bytes one of ");
+}
+
+TEST(GrowingTexts, OfAStrangersDecodersAreStopped) {
+  json file = make_tokenizer({"a", "b"});
+  file["decoder"] = doubling(
+      "decoders", {{"type", "Replace"}, {"pattern", {{"String", "a"}}}, {"content", "aa"}});
+  const Tokenizer tokenizer = load(file);
+  const std::vector<int64_t> ids(1000, tokenizer.encode("a").at(0));
+  expect_contains(error_of([&] { tokenizer.detokenizer().decode(ids); }),
+                  "decoder: makes a text of 1000 bytes one of ");
+}
+
 }  // namespace
 }  // namespace sagesan

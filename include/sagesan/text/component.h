@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -26,5 +27,11 @@ std::string token_content(const Json& token, const std::string& where);
 /// The elements of the array under `key` of a Sequence component.
 const Json& sequence_elements(const Json& component, const std::string& where,
                               std::string_view key);
+
+/// Throws `InputError` where steps of the tokenizer make a text of `before` bytes one of `now`,
+/// more than 32 times as long and more than 1 KiB: steps of a stranger's file can double a text one
+/// after another. Unicode's longest decomposition is 11 times as long, and bytes written as letters
+/// double that.
+void check_growth(size_t before, size_t now, const std::string& where);
 
 }  // namespace sagesan::tokenization
