@@ -181,7 +181,6 @@ void Adapter::add_lora_tensor(const std::string& name, size_t mark, const Stored
   } else if (role == "lora_magnitude_vector" || role == "lora_magnitude_vector.weight") {
     put(module->magnitude, stored);
   } else if (const auto index = routed_index(role)) {
-    if (module->routed_b.size() <= *index) module->routed_b.resize(*index + 1);
     put(module->routed_b[*index], stored);
   } else if (role.starts_with("lora_rout")) {
     module->router.push_back(stored);
@@ -215,12 +214,12 @@ void Adapter::add_whole_tensor(std::string name, const StoredTensor& stored) {
                      "is no tensor of LoRA, of a module of modules_to_save, no bias that 'bias' "
                      "allows and no embedding");
   }
-  const auto twice = std::find_if(whole_.begin(), whole_.end(),
-                                  [&](const WholeTensor& known) { return known.name == name; });
-  if (twice != whole_.end()) {
-    if (same_bytes(twice->stored, stored)) return twice->copies.push_back(stored);
+  const auto [place, fresh] = whole_places_.try_emplace(name, whole_.size());
+  if (!fresh) {
+    WholeTensor& known = whole_[place->second];
+    if (same_bytes(known.stored, stored)) return known.copies.push_back(stored);
     throw InputError(stored.where(), fmt::format("stands in for {}, as {} does", quote(name),
-                                                 quote(twice->stored.info->name)));
+                                                 quote(known.stored.info->name)));
   }
   whole.name = std::move(name);
   whole_.push_back(std::move(whole));
@@ -255,16 +254,17 @@ void Adapter::check_module(const AdapterModule& module) const {
       throw InputError(where, "is routed at run time and has DoRA's magnitudes: not supported");
     if (module.bias || configuration_.lora_bias)
       throw InputError(where, "is routed at run time and has lora_B.bias: not supported");
-    const auto routes = static_cast<int64_t>(module.routed_b.size());
+    const auto routes = static_cast<int64_t>(module.routed_b.rbegin()->first) + 1;
     if (configuration_.routes > 0 && configuration_.routes != routes) {
       throw InputError(where, fmt::format("has {} factors B, but {} says lora_nums {}", routes,
                                           kConfiguration, configuration_.routes));
     }
-    for (size_t i = 0; i < module.routed_b.size(); ++i) {
-      const StoredTensor& b = module.routed_b[i];
-      need(b, fmt::format("lora_B{}", i).c_str());
+    size_t expected = 0;
+    for (const auto& [index, b] : module.routed_b) {
+      need(index == expected ? b : StoredTensor{}, fmt::format("lora_B{}", expected).c_str());
+      ++expected;
       check_shape(b, {b.info->shape[0], rows}, module.a);
-      check_shape(b, module.routed_b[0].info->shape, module.routed_b[0]);
+      check_shape(b, module.first_b().info->shape, module.first_b());
     }
     return;
   }

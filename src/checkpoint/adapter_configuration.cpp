@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "adapter_pattern.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/file.h"
 #include "sagesan/support/json.h"
@@ -16,7 +16,7 @@
 namespace sagesan {
 namespace {
 
-constexpr uint64_t kMaxBytes = uint64_t{16} << 20;
+constexpr uint64_t kMaxBytes = uint64_t{4} << 20;
 constexpr int64_t kMaxRank = int64_t{1} << 24;
 
 /// Keys that are read, and those that say nothing about the merged weights: what was adapted is
@@ -113,11 +113,11 @@ std::vector<std::string> read_names(const JsonObject& config, std::string_view k
   return names;
 }
 
-/// The members of an object in the order of the file; `document` keeps it, `config` does not.
-std::vector<std::pair<std::string, double>> read_pattern(const JsonObject& config,
-                                                         const nlohmann::ordered_json& document,
-                                                         const char* key) {
-  std::vector<std::pair<std::string, double>> result;
+/// `document` has the order of the file, `config` does not. `check` sees each value.
+NamePatterns read_pattern(
+    const JsonObject& config, const nlohmann::ordered_json& document, const char* key,
+    const std::function<void(const std::string& expression, double value)>& check = nullptr) {
+  NamePatterns result(fmt::format("{}: key '{}'", config.where(), key));
   if (config.find(key) == nullptr) return result;
   const auto& pattern = document.at(key);
   if (!pattern.is_object())
@@ -126,8 +126,9 @@ std::vector<std::pair<std::string, double>> read_pattern(const JsonObject& confi
   for (const auto& [expression, value] : pattern.items()) {
     if (!value.is_number() || !std::isfinite(value.template get<double>()))
       config.fail(key, fmt::format("{}: expected a number", quote(expression)));
-    matches_pattern(expression, "", fmt::format("{}: key '{}'", config.where(), key));
-    result.emplace_back(expression, value.template get<double>());
+    const auto number = value.template get<double>();
+    if (check) check(expression, number);
+    result.add(expression, number);
   }
   return result;
 }
@@ -157,24 +158,14 @@ void check_other_keys(const JsonObject& config, const Json& json,
   }
 }
 
-template <typename T>
-T find_pattern(const std::vector<std::pair<std::string, T>>& patterns, const std::string& key,
-               T otherwise, const std::string& where) {
-  const auto found = std::find_if(patterns.begin(), patterns.end(), [&](const auto& pattern) {
-    return matches_pattern(pattern.first, key, where);
-  });
-  return found == patterns.end() ? otherwise : found->second;
-}
-
 }  // namespace
 
 int64_t AdapterConfiguration::rank(const std::string& key) const {
-  return find_pattern(rank_pattern, key, r, path.string() + ": key 'rank_pattern'");
+  return static_cast<int64_t>(rank_pattern.find(key).value_or(static_cast<double>(r)));
 }
 
 double AdapterConfiguration::scaling(const std::string& key) const {
-  const double scale =
-      find_pattern(alpha_pattern, key, alpha, path.string() + ": key 'alpha_pattern'");
+  const double scale = alpha_pattern.find(key).value_or(alpha);
   const auto divisor = static_cast<double>(rank(key));
   return scale / (use_rslora ? std::sqrt(divisor) : divisor);
 }
@@ -201,16 +192,15 @@ AdapterConfiguration read_adapter_configuration(const std::filesystem::path& pat
   result.target_parameters = read_names(config, "target_parameters");
   result.routes = config.integer_or("lora_nums", 0, 0);
   result.peft_version = config.string_or("peft_version", "");
-  // Accepted above, so it is JSON without duplicate keys: this only adds the order.
-  const auto document = nlohmann::ordered_json::parse(text);
+  const auto document = parse_ordered_json(text, path.string());
   result.alpha_pattern = read_pattern(config, document, "alpha_pattern");
-  for (const auto& [expression, value] : read_pattern(config, document, "rank_pattern")) {
-    const auto rank = static_cast<int64_t>(value);
-    if (value < 1 || value > kMaxRank || static_cast<double>(rank) != value)
-      config.fail("rank_pattern", fmt::format("{}: expected 1 to {}, found {}", quote(expression),
-                                              kMaxRank, value));
-    result.rank_pattern.emplace_back(expression, rank);
-  }
+  result.rank_pattern = read_pattern(
+      config, document, "rank_pattern", [&](const std::string& expression, double value) {
+        if (value >= 1 && value <= static_cast<double>(kMaxRank) && std::trunc(value) == value)
+          return;
+        config.fail("rank_pattern", fmt::format("{}: expected 1 to {}, found {}", quote(expression),
+                                                kMaxRank, value));
+      });
   return result;
 }
 

@@ -151,7 +151,7 @@ class Matcher {
     update.rows.start = place.row;
     update.rows.length = shape[shape.size() - 2];
     update.columns.length = shape.back();
-    update.routes = product.module.routed_b;
+    for (const auto& [index, route] : product.module.routed_b) update.routes.push_back(route);
     update.scale = adapter_.configuration().scaling(product.key);
     update.magnitude = product.module.magnitude;
     AdapterChange& result = change(target);

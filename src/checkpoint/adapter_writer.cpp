@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "sagesan/checkpoint/adapter.h"
 #include "sagesan/checkpoint/safetensors_writer.h"
 #include "sagesan/support/error.h"
@@ -13,18 +11,15 @@ void write_adapter(const Adapter& adapter, const std::filesystem::path& director
   layout.reserve(tensors.size());
   for (const TensorInfo& tensor : tensors)
     layout.push_back({tensor.name, tensor.dtype, tensor.shape});
-  for (const auto& entry : changed) {
-    const auto place = std::find_if(tensors.begin(), tensors.end(), [&](const TensorInfo& tensor) {
-      return tensor.name == entry.first;
-    });
-    SAGESAN_ASSERT(place != tensors.end() && place->bytes == entry.second.size());
-  }
   SafetensorsWriter writer(directory / kAdapterFile, layout, adapter.metadata(),
                            total_bytes(layout));
   std::vector<std::byte> own;
+  size_t used = 0;
   for (size_t i = 0; i < tensors.size(); ++i) {
     const auto found = changed.find(tensors[i].name);
     if (found != changed.end()) {
+      SAGESAN_ASSERT(found->second.size() == tensors[i].bytes);
+      ++used;
       writer.write(layout[i], found->second);
       continue;
     }
@@ -32,6 +27,7 @@ void write_adapter(const Adapter& adapter, const std::filesystem::path& director
     adapter.file().read(tensors[i], 0, own);
     writer.write(layout[i], own);
   }
+  SAGESAN_ASSERT(used == changed.size());
   writer.finish();
   const std::filesystem::path& configuration = adapter.configuration().path;
   copy_to_new_file(configuration, directory / configuration.filename());

@@ -30,11 +30,9 @@ std::string torch_name(DType dtype) {
 }
 
 void write_changed_config(const fs::path& from, const fs::path& to, const ConfigChanges& changes) {
-  const std::string text = read_text_file(from, kMaxConfigBytes);
-  parse_json(text, from.string());  // the strict one says whether it is JSON at all
-  auto config = nlohmann::ordered_json::parse(text);
+  Json config = read_json_file(from, kMaxConfigBytes);  // sorted, as transformers writes it
   // Where a model has several parts, those of the language model stand in an object of their own.
-  const auto part = [&](const char* key) -> nlohmann::ordered_json& {
+  const auto part = [&](const char* key) -> Json& {
     const auto inner = config.find("text_config");
     return !config.contains(key) && inner != config.end() && inner->contains(key) ? *inner : config;
   };

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <vector>
@@ -130,6 +132,19 @@ Json parse_json(std::string_view text, const std::string& where) {
   if (!Json::sax_parse(text.begin(), text.end(), &handler))
     throw InputError(where, "not valid JSON");
   return handler.take();
+}
+
+nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& where) {
+  constexpr size_t kMostKeys = 16384;
+  const std::function<void(const Json&)> check = [&](const Json& value) {
+    if (value.is_object() && value.size() > kMostKeys) {
+      throw InputError(
+          where, fmt::format("an object of {} keys, expected at most {}", value.size(), kMostKeys));
+    }
+    if (value.is_structured()) std::for_each(value.begin(), value.end(), check);
+  };
+  check(parse_json(text, where));
+  return nlohmann::ordered_json::parse(text);  // sound, and without duplicate keys
 }
 
 Json read_json_file(const std::filesystem::path& path, uint64_t max_bytes) {

@@ -105,6 +105,17 @@ TEST_F(AdapterConfigurationTest, MissingOrWrongNumbers) {
   testing::expect_input_error([&] { read(std::string("{")); }, path_.string(), "not valid JSON");
 }
 
+// Keeping their order takes time by the square of their number.
+TEST_F(AdapterConfigurationTest, TooManyKeysAreRefused) {
+  json many = json::object();
+  for (int i = 0; i < 16384; ++i) many[std::to_string(i)] = 1;
+  EXPECT_EQ(read_with("rank_pattern", many).rank("x.16383"), 1);
+  many["q"] = 1;
+  json config = adapter_configuration();
+  config["other"] = json::array({many});
+  refuse(config, "an object of 16385 keys, expected at most 16384");
+}
+
 TEST_F(AdapterConfigurationTest, ExpressionThatNeverEndsIsGivenUp) {
   json config = adapter_configuration();
   config["rank_pattern"] = {{"(a|aa)+[bc]", 3}};

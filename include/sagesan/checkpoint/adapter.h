@@ -29,12 +29,12 @@ struct AdapterModule {
   StoredTensor magnitude;  ///< DoRA's, `[out]` or `[hidden]`
   /// Of a module that is routed at run time (ALTER, HydraLoRA): every B `[out, rank]` beside the
   /// shared A, by number, and the router's tensors, which are left alone. `b` is empty then.
-  std::vector<StoredTensor> routed_b;
+  std::map<size_t, StoredTensor> routed_b;
   std::vector<StoredTensor> router;
 
   bool routed() const { return !routed_b.empty() || !router.empty(); }
   /// `b`, or the first of several, which have one shape.
-  const StoredTensor& first_b() const { return routed_b.empty() ? b : routed_b.front(); }
+  const StoredTensor& first_b() const { return routed_b.empty() ? b : routed_b.begin()->second; }
 };
 
 /// A tensor that stands in place of the base's: of `modules_to_save`, a bias, an embedding.
@@ -86,6 +86,7 @@ class Adapter {
   std::vector<AdapterModule> modules_;
   std::vector<WholeTensor> whole_;
   std::map<std::pair<std::string, int64_t>, size_t> places_;  ///< key, nesting -> in `modules_`
+  std::map<std::string, size_t> whole_places_;                ///< name -> in `whole_`
 };
 
 /// Writes adapter_model.safetensors with the names, order, dtypes, shapes and metadata of `adapter`

@@ -3,8 +3,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <utility>
 #include <vector>
+
+#include "sagesan/checkpoint/name_patterns.h"
 
 namespace sagesan {
 
@@ -23,8 +24,7 @@ struct AdapterConfiguration {
   std::vector<std::string> modules_to_save;
   std::vector<std::string> target_parameters;
   /// In the order of the file, which decides where two expressions match.
-  std::vector<std::pair<std::string, int64_t>> rank_pattern;
-  std::vector<std::pair<std::string, double>> alpha_pattern;
+  NamePatterns rank_pattern, alpha_pattern;
   int64_t routes = 0;        ///< HydraLoRA's lora_nums, factors B of each module; 0: not said
   std::string peft_version;  ///< empty where the file does not say
 

@@ -17,7 +17,11 @@ using Json = nlohmann::json;
 /// `where` (a file, or file and line) opens the message of the `InputError` thrown otherwise.
 Json parse_json(std::string_view text, const std::string& where);
 
-/// The same for a whole file of at most `max_bytes`. Throws `IoError` where it cannot be read.
+/// The same with objects that keep the order of the file, which takes time by the square of their
+/// keys: more than 16,384 in one object are refused.
+nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& where);
+
+/// `parse_json` of a whole file of at most `max_bytes`. Throws `IoError` where it cannot be read.
 Json read_json_file(const std::filesystem::path& path, uint64_t max_bytes = uint64_t{1} << 30);
 /// An empty object where there is no such file.
 Json read_optional_json_file(const std::filesystem::path& path,
