@@ -5,6 +5,8 @@
 #include <cmath>
 #include <initializer_list>
 #include <limits>
+#include <map>
+#include <string_view>
 
 #include "sagesan/support/error.h"
 
@@ -88,11 +90,14 @@ CheckOutcome check_rule(const CheckRule& rule, const ReportFigures& report) {
 std::vector<CheckOutcome> check_against(const ReportFigures& report, const ReportFigures& earlier,
                                         double tolerance) {
   std::vector<CheckOutcome> outcomes;
+  std::map<std::string_view, double> earlier_values;
+  for (const ReportFigure& figure : earlier.figures)
+    earlier_values.emplace(figure.name, figure.value);
   for (const ReportFigure& figure : report.figures) {
-    const ReportFigure* before = earlier.find(figure.name);
-    if (before == nullptr) continue;
-    outcomes.push_back(compare(figure.name + " against the earlier", figure.value, before->value,
-                               bounds_of(before->value, figure.better, tolerance), figure.tensor));
+    const auto before = earlier_values.find(figure.name);
+    if (before == earlier_values.end()) continue;
+    outcomes.push_back(compare(figure.name + " against the earlier", figure.value, before->second,
+                               bounds_of(before->second, figure.better, tolerance), figure.tensor));
   }
   const std::string* worst = nullptr;
   double worst_growth = -1;

@@ -1,13 +1,14 @@
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "report_sections.h"
 #include "sagesan/report/figures.h"
 #include "sagesan/report/html_page.h"
 #include "sagesan/report/html_table.h"
+#include "sagesan/support/error.h"
 
 namespace sagesan {
 namespace {
@@ -23,20 +24,25 @@ struct Line {
   std::map<std::string, double> by_model;
 };
 
+/// Of lines and models together.
+constexpr size_t kMostCells = 1'000'000;
+
 }  // namespace
 
 std::string metrics_section(const Json& evaluation, const std::string& where) {
   std::vector<Line> lines;
+  std::map<std::pair<std::string, std::string>, size_t> places;  // data, key -> in `lines`
   std::vector<std::string> models;
+  std::set<std::string> known_models;
   for (const ReportFigure& figure : evaluate_figures(evaluation, where).figures) {
-    if (std::find(models.begin(), models.end(), figure.model) == models.end())
-      models.push_back(figure.model);
-    auto line = std::find_if(lines.begin(), lines.end(), [&](const Line& each) {
-      return each.data == figure.data && each.key == figure.key;
-    });
-    if (line == lines.end())
-      line = lines.insert(lines.end(), {figure.data, figure.key, figure.better, {}});
-    line->by_model[figure.model] = figure.value;
+    if (known_models.insert(figure.model).second) models.push_back(figure.model);
+    const auto [place, fresh] = places.try_emplace({figure.data, figure.key}, lines.size());
+    if (fresh) lines.push_back({figure.data, figure.key, figure.better, {}});
+    lines[place->second].by_model[figure.model] = figure.value;
+  }
+  if (lines.size() * models.size() > kMostCells) {
+    throw InputError(where, fmt::format("{} figures of {} models: a table of more than {} cells",
+                                        lines.size(), models.size(), kMostCells));
   }
   std::vector<std::pair<std::string, Column>> columns = {{"data", Column::kText},
                                                          {"figure", Column::kLongText}};
