@@ -21,7 +21,8 @@ struct Group {
 
 void print_table(const InspectResult& result) {
   std::cout << fmt::format("{} of {} tensors changed", result.changed.size(), result.tensors_total)
-            << (result.architecture.empty() ? "" : " (" + result.architecture + ")") << "\n";
+            << (result.architecture.empty() ? "" : " (" + printable(result.architecture) + ")")
+            << "\n";
   if (result.changed.empty()) return;
   constexpr int64_t kOutside = std::numeric_limits<int64_t>::max();
   std::map<std::pair<int64_t, std::string>, Group> groups;

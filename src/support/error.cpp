@@ -37,8 +37,10 @@ Failure current_failure() {
   } catch (const std::exception& error) {
     const std::string text = error.what();
     if (says_no_memory(text)) return {ExitCode::kInputOutput, no_memory};
-    return {ExitCode::kInternal,
-            "internal error (a bug, please report it): " + text.substr(0, text.find('\n'))};
+    return {ExitCode::kInternal, "internal error (a bug, please report it): " +
+                                     printable(text.substr(0, text.find('\n')))};
+  } catch (...) {
+    return {ExitCode::kInternal, "internal error (a bug, please report it)"};
   }
 }
 

@@ -169,10 +169,39 @@ INSTANTIATE_TEST_SUITE_P(
     }),
     name_of);
 
+TEST_F(MalformedIndex, NamesOfShardsAreEscapedInMessages) {
+  fs::rename(unlearned() / "model.safetensors", unlearned() / "a\n.safetensors");
+  fs::copy_file(unlearned() / "a\n.safetensors", unlearned() / "\x1b[31m.safetensors");
+  testing::write_file(unlearned() / "model.safetensors.index.json",
+                      R"({"weight_map":{"a":"a\n.safetensors","b":"\u001b[31m.safetensors"}})");
+  const std::string error = refuse({"inspect", "--base", base(), "--unlearned", unlearned()}, 3,
+                                   {"a\\u{a}.safetensors", "\\u{1b}[31m.safetensors", " too"});
+  EXPECT_EQ(error.find('\x1b'), std::string::npos) << error;
+}
+
 TEST_F(MalformedIndex, BesideASingleFile) {
   testing::write_file(unlearned() / "model.safetensors.index.json", "{}");
   refuse({"inspect", "--base", base(), "--unlearned", unlearned()}, 3,
          {unlearned().string(), "remove the stale one"});
+}
+
+// --- Tensors of the pair
+// -------------------------------------------------------------------------
+
+/// Of tensors without elements a header of some bytes can claim any number of experts.
+TEST_F(MalformedIndex, ExpertsWithoutElements) {
+  const std::string experts = "model.layers.0.mlp.experts.";
+  const auto write = [&](const fs::path& directory, const std::string& tensor,
+                         const std::string& shape) {
+    fs::remove(directory / "config.json");
+    testing::write_file(directory / "model.safetensors",
+                        safetensors("{\"" + experts + tensor + R"(":{"dtype":"U8","shape":)" +
+                                    shape + R"(,"data_offsets":[0,0]}})"));
+  };
+  write(base(), "gate_up_proj", "[144115188075855872,2,0]");
+  write(unlearned(), "0.gate_proj.weight", "[1,0]");
+  refuse({"inspect", "--base", base(), "--unlearned", unlearned()}, 3,
+         {(unlearned() / "model.safetensors").string(), "in the base [144115188075855872, 2, 0]"});
 }
 
 // --- What is no file
@@ -316,7 +345,7 @@ class MalformedDescription : public MalformedFile {
   MalformedDescription() {
     succeed({"collect", "--base", base(), "--retain", retain(), "--out", moments(), "-q"});
   }
-  fs::path moments() const { return root_ / GetParam().file; }
+  fs::path moments() const { return root_ / "m.safetensors"; }
   void describe(const std::string& model) const {
     const std::string file = testing::read_file(moments());
     uint64_t length = 0;
@@ -385,6 +414,13 @@ INSTANTIATE_TEST_SUITE_P(
          "is one of the parameters"},
     }),
     name_of);
+
+TEST_F(MalformedDescription, ArchitectureIsEscapedOnTheTerminal) {
+  describe(R"({"architecture":"Odd\u001b[31m","parameters":{}})");
+  const std::string printed = succeed(
+      {"inspect", "--base", base(), "--unlearned", unlearned(), "--moments", moments(), "-q"});
+  EXPECT_NE(printed.find("(Odd\\u{1b}[31m)"), std::string::npos) << printed;
+}
 
 class DescribedModel : public MalformedDescription {};
 
@@ -480,6 +516,12 @@ std::string tokenizer(const json& vocabulary, const json& merges, const json& sp
       .dump();
 }
 
+std::string with_normalizer(const json& normalizer) {
+  json file = json::parse(tokenizer({{"a", 0}}, json::array()));
+  file["normalizer"] = normalizer;
+  return file.dump();
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Tokenizers, MalformedTokenizer,
     ::testing::ValuesIn(std::vector<Malformed>{
@@ -497,6 +539,12 @@ INSTANTIATE_TEST_SUITE_P(
                     {"behavior", "Isolated"},
                     {"invert", false}}),
          "tokenizer.json"},
+        {"NormalizersThatDoubleTheText", kTokenizer,
+         with_normalizer({{"type", "Sequence"},
+                          {"normalizers", std::vector<json>(40, {{"type", "Replace"},
+                                                                 {"pattern", {{"String", "a"}}},
+                                                                 {"content", "aa"}})}}),
+         "normalizer: makes a text of 62 bytes one of"},
         {"UnknownComponent", kTokenizer, tokenizer({{"a", 0}}, json::array(), {{"type", "Bert"}}),
          "'Bert'"},
         {"NoJson", kTokenizer, "{\"model\":", "not valid JSON"},

@@ -24,8 +24,8 @@ std::string printable(std::string_view text);
 /// The same in single quotes, cut at 200 bytes.
 std::string quote(std::string_view text);
 
-/// A failure that a user can do something about. `what()` is one printable line, unless several
-/// problems were collected by the preflight (then one line each).
+/// A failure that a user can do something about. `what()` is one printable line (the kinds below
+/// see to it), unless several problems were collected by the preflight (then one line each).
 class Error : public std::runtime_error {
  public:
   Error(ExitCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
@@ -37,20 +37,20 @@ class Error : public std::runtime_error {
 
 /// Wrong words on the command line (exit 2).
 struct UsageError : Error {
-  explicit UsageError(const std::string& message) : Error(ExitCode::kUsage, message) {}
+  explicit UsageError(const std::string& message) : Error(ExitCode::kUsage, printable(message)) {}
 };
 
 /// A file whose content is wrong (exit 3). `where` names the file and, where there is one, the
 /// tensor, line or key; `message` says what was found, what was expected and the remedy.
 struct InputError : Error {
   InputError(const std::string& where, const std::string& message)
-      : Error(ExitCode::kBadInput, printable(where) + ": " + message) {}
+      : Error(ExitCode::kBadInput, printable(where) + ": " + printable(message)) {}
 };
 
 /// The operating system refused (exit 4): disk full, permission, a missing directory.
 struct IoError : Error {
   IoError(const std::string& where, const std::string& message)
-      : Error(ExitCode::kInputOutput, printable(where) + ": " + message) {}
+      : Error(ExitCode::kInputOutput, printable(where) + ": " + printable(message)) {}
 };
 
 /// Stopped by a signal (exit 130).
