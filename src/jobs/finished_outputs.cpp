@@ -17,6 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kDamaged = "its report is damaged";
+
 /// What says that files are missing or cut; empty where nothing does.
 std::string output_problem(const fs::path& directory, OutputFormat format) {
   const char* configuration =
@@ -24,17 +26,18 @@ std::string output_problem(const fs::path& directory, OutputFormat format) {
   if (format != OutputFormat::kDelta && !fs::is_regular_file(directory / configuration))
     return fmt::format("it lacks {}", configuration);
   std::set<std::string> files;
-  for (const auto& entry : fs::directory_iterator(directory)) {
-    if (entry.path().extension() != ".safetensors") continue;
-    try {
+  Json index;
+  try {
+    for (const auto& entry : fs::directory_iterator(directory)) {
+      if (entry.path().extension() != ".safetensors") continue;
       const SafetensorsFile opened(entry.path());
-    } catch (const InputError& error) {
-      return std::string("its weights are damaged: ") + error.what();
+      files.insert(entry.path().filename().string());
     }
-    files.insert(entry.path().filename().string());
+    index = read_optional_json_file(directory / kWeightsIndex);
+  } catch (const InputError& error) {
+    return std::string("its weights are damaged: ") + error.what();
   }
   if (files.empty()) return "it holds no weights";
-  const Json index = read_optional_json_file(directory / kWeightsIndex);
   const auto map = index.find("weight_map");
   if (map == index.end()) return "";
   for (const Json& file : *map) {
@@ -103,6 +106,7 @@ std::string FinishedOutputs::compare(const Json& report, const SanitizeOptions& 
     texts = to_json(moments.origin().retain_files);
   }
   Json options_made = said("/options");
+  if (!options_made.is_object()) return kDamaged;
   Json options_wanted = to_json(wanted);
   if (options.automatic) {
     // What the search found is no wish.
@@ -136,7 +140,7 @@ std::optional<FinishedOutput> FinishedOutputs::find(const SanitizeOptions& optio
   try {
     found.report = read_json_file(file);
   } catch (const InputError&) {
-    found.difference = "its report is damaged";
+    found.difference = kDamaged;
     return found;
   }
   found.difference = compare(found.report, options);

@@ -150,6 +150,21 @@ TEST_F(BatchSkip, DamagedOutputsAreNotTakenForDone) {
   expect_different("its report is damaged");
 }
 
+TEST_F(BatchSkip, DamagedReportsAreNotTakenForDoneByASearchEither) {
+  json searched = job("a");
+  searched.update({{"auto", true}, {"forget", {"other.jsonl"}}});
+  write_manifest({searched});
+  const fs::path report = clean("a") / "sagesan_report.json";
+  json edited = json::parse(read_file(report));
+  for (const json& options : {json(nullptr), json(1), json::array()}) {
+    edited["options"] = options;
+    write_file(report, edited.dump());
+    EXPECT_EQ(statuses(run(3)), Words{"failed"});
+    EXPECT_NE(errors_.find("exists already, but its report is damaged"), std::string::npos)
+        << errors_;
+  }
+}
+
 TEST_F(BatchSkip, WhatIsNoOutputIsNeverReplaced) {
   fs::remove(clean("a") / "sagesan_report.json");
   for (const testing::Arguments& more : {testing::Arguments{}, {"--overwrite"}}) {
