@@ -57,6 +57,13 @@ void refuse_unknown_options(const CLI::App& command, const std::vector<std::stri
   }
 }
 
+/// Throws where standard output did not take all that was written.
+int finish_output() {
+  std::cout.flush();
+  if (!std::cout) throw IoError("standard output", "cannot write");
+  return static_cast<int>(ExitCode::kDone);
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Takes the damage to retained knowledge out of an unlearned language model.",
                "sagesan");
@@ -102,7 +109,10 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (error.get_exit_code() == 0) {  // --help, --version
+      app.exit(error);
+      return finish_output();
+    }
     for (int i = first + 1; i < argc; ++i) {
       const std::string_view word = argv[i];
       if (word == "--config" || word.starts_with("--config=")) {
@@ -119,9 +129,7 @@ int run(int argc, char** argv) {
   install_signal_handlers();
   action();
   if (common.profile) print_profile();
-  std::cout.flush();
-  if (!std::cout) throw IoError("standard output", "cannot write");
-  return static_cast<int>(ExitCode::kDone);
+  return finish_output();
 }
 
 }  // namespace
