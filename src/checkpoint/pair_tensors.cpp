@@ -21,15 +21,6 @@ namespace {
        fmt::format("shape {}, in the base {}", shape_text(tensor.info->shape), shape_text(base)));
 }
 
-/// What transformers versions store beside the parameters: computed from the configuration.
-bool is_buffer(std::string_view name) {
-  constexpr std::array<std::string_view, 8> kEndings = {
-      ".inv_freq",  ".original_inv_freq", ".attn.bias",      ".masked_bias",
-      ".attn.mask", ".position_ids",      ".attention.bias", ".embed_scale"};
-  return std::any_of(kEndings.begin(), kEndings.end(),
-                     [&](std::string_view ending) { return name.ends_with(ending); });
-}
-
 uint64_t columns(const StoredTensor& tensor) {
   const std::vector<int64_t>& shape = tensor.info->shape;
   return shape.size() < 2 ? 1 : static_cast<uint64_t>(shape.back());
@@ -286,6 +277,14 @@ class Pairing {
 };
 
 }  // namespace
+
+bool is_buffer(std::string_view name) {
+  constexpr std::array<std::string_view, 8> kEndings = {
+      ".inv_freq",  ".original_inv_freq", ".attn.bias",      ".masked_bias",
+      ".attn.mask", ".position_ids",      ".attention.bias", ".embed_scale"};
+  return std::any_of(kEndings.begin(), kEndings.end(),
+                     [&](std::string_view ending) { return name.ends_with(ending); });
+}
 
 UpdateVector pair_tensors(const Checkpoint& base, const Checkpoint& unlearned,
                           const PairHints& hints) {

@@ -40,7 +40,8 @@ void check_shared_factors(const SanitizeOptions& options, const SanitizeInputs& 
 
 UpdateVector compare_pair(const SanitizeOptions& options, const SanitizeInputs& inputs,
                           const Progress& progress) {
-  UpdateVector updates = compare(inputs.base, inputs.unlearned.checkpoint, progress, inputs.hints);
+  UpdateVector updates = compare(inputs.base, inputs.unlearned.checkpoint, progress, inputs.hints,
+                                 at::get_num_threads());
   if (updates.changed_count() == 0) {
     throw InputError(options.unlearned.string(),
                      "the checkpoints are identical: nothing to sanitize (a method that works at "

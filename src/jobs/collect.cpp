@@ -43,7 +43,7 @@ MomentsSummary collect(const CollectOptions& options, const Progress& progress,
   give_notices(texts.files, "retain", notice);
 
   MomentsOrigin origin{
-      .base_identity = checkpoint_identity(checkpoint, progress),
+      .base_identity = checkpoint_identity(checkpoint, progress, at::get_num_threads()),
       .tokenizer_identity = source.tokenizer ? hash_file(*find_tokenizer_file(options.base)) : "",
       .max_length = options.max_length,
       .token_cap = options.token_cap,

@@ -65,7 +65,8 @@ const std::string& FinishedOutputs::identity(const fs::path& checkpoint) {
   const fs::path place = fs::weakly_canonical(checkpoint);
   const auto found = identities_.find(place);
   if (found != identities_.end()) return found->second;
-  return identities_[place] = checkpoint_identity(Checkpoint::open(checkpoint), progress_);
+  return identities_[place] =
+             checkpoint_identity(Checkpoint::open(checkpoint), progress_, at::get_num_threads());
 }
 
 std::string FinishedOutputs::unlearned_identity(const SanitizeOptions& options) {
@@ -73,7 +74,7 @@ std::string FinishedOutputs::unlearned_identity(const SanitizeOptions& options) 
     return identity(options.unlearned);
   const Checkpoint base = Checkpoint::open(options.base);
   const UnlearnedModel unlearned = open_unlearned(options.unlearned, base, options.adapters);
-  return checkpoint_identity(unlearned.checkpoint, progress_);
+  return checkpoint_identity(unlearned.checkpoint, progress_, at::get_num_threads());
 }
 
 const FinishedOutputs::Texts& FinishedOutputs::read_texts(const SanitizeOptions& options) {

@@ -152,7 +152,8 @@ InspectResult inspect(const InspectOptions& options, const Progress& progress) {
   open(options, inputs);
   std::vector<UpdateVector> updates;
   for (const InspectedModel& model : inputs.models)
-    updates.push_back(compare(inputs.base, model.unlearned.checkpoint, progress, model.hints));
+    updates.push_back(compare(inputs.base, model.unlearned.checkpoint, progress, model.hints,
+                              at::get_num_threads()));
   InspectResult result{.architecture = inputs.models.front().map.architecture,
                        .base_identity = updates.front().base_identity,
                        .unlearned_identity = updates.front().unlearned_identity,

@@ -1,5 +1,8 @@
 #include "sagesan/support/dtype.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -42,7 +45,51 @@ const Row& row_of(DType dtype) {
   return row;
 }
 
+/// Whether an element has all bits of `mask`: NaN and the infinities have the whole exponent set.
+/// Without a branch in a block, so that the compiler makes vectors.
+template <typename Bits>
+bool any_with(std::span<const std::byte> elements, Bits mask) {
+  const size_t count = elements.size() / sizeof(Bits);
+  constexpr size_t kBlock = 4096 / sizeof(Bits);
+  for (size_t start = 0; start < count; start += kBlock) {
+    Bits found = 0;
+    const size_t end = std::min(count, start + kBlock);
+    for (size_t i = start; i < end; ++i) {
+      Bits bits;
+      std::memcpy(&bits, elements.data() + i * sizeof bits, sizeof bits);
+      found |= static_cast<Bits>((bits & mask) == mask);
+    }
+    if (found != 0) return true;
+  }
+  return false;
+}
+
 }  // namespace
+
+bool holds_non_finite(DType dtype, std::span<const std::byte> elements) {
+  switch (dtype) {
+    case DType::kF64:
+      return any_with<uint64_t>(elements, 0x7FF0'0000'0000'0000);
+    case DType::kF32:
+    case DType::kC64:
+      return any_with<uint32_t>(elements, 0x7F80'0000);
+    case DType::kF16:
+      return any_with<uint16_t>(elements, 0x7C00);
+    case DType::kBF16:
+      return any_with<uint16_t>(elements, 0x7F80);
+    case DType::kF8E5M2:
+      return any_with<uint8_t>(elements, 0x7C);
+    case DType::kF8E4M3:
+      return any_with<uint8_t>(elements, 0x7F);  // NaN; there is no infinity
+    case DType::kF8E8M0:
+      return any_with<uint8_t>(elements, 0xFF);
+    case DType::kF8E4M3Fnuz:
+    case DType::kF8E5M2Fnuz:  // what would be a negative zero
+      return std::find(elements.begin(), elements.end(), std::byte{0x80}) != elements.end();
+    default:
+      return false;
+  }
+}
 
 std::string_view dtype_name(DType dtype) { return row_of(dtype).name; }
 

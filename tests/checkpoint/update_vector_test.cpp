@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -139,17 +141,64 @@ TEST_F(UpdateVectorTest, TensorThatTheBaseLacksIsNamed) {
 TEST_F(UpdateVectorTest, ProgressReachesTheEndAndMayInterrupt) {
   const Checkpoint base = write("base", model_, base_weights(model_));
   const Checkpoint unlearned = write("unlearned", model_, unlearned_weights(model_));
-  double share = 0;
-  compare(base, unlearned, [&](std::string_view stage, double done, double total) {
-    EXPECT_EQ(stage, "compare");
-    EXPECT_GE(done / total, share);
-    share = done / total;
-  });
-  EXPECT_GT(share, 0.9);
-  EXPECT_LE(share, 1.0);
-  EXPECT_THROW(
-      compare(base, unlearned, [](std::string_view, double, double) { throw Interrupted(); }),
-      Interrupted);
+  for (const int threads : {1, 3}) {
+    double share = 0;
+    const auto progress = [&](std::string_view stage, double done, double total) {
+      EXPECT_EQ(stage, "compare");
+      EXPECT_GE(done / total, share);
+      share = done / total;
+    };
+    compare(base, unlearned, progress, {}, threads);
+    EXPECT_EQ(share, 1.0);
+    const auto interrupt = [](std::string_view, double, double) { throw Interrupted(); };
+    EXPECT_THROW(compare(base, unlearned, interrupt, {}, threads), Interrupted);
+  }
+}
+
+TEST_F(UpdateVectorTest, ThreadsChangeNothing) {
+  model_.layers = 6;
+  const Checkpoint base = write("base", model_, base_weights(model_));
+  const Checkpoint unlearned = write("unlearned", model_, unlearned_weights(model_));
+  const UpdateVector alone = compare(base, unlearned, nullptr);
+  const UpdateVector together = compare(base, unlearned, nullptr, {}, 4);
+  EXPECT_EQ(together.base_identity, alone.base_identity);
+  EXPECT_EQ(together.unlearned_identity, alone.unlearned_identity);
+  EXPECT_EQ(changed(together), changed(alone));
+  EXPECT_EQ(checkpoint_identity(base, nullptr, 4), alone.base_identity);
+}
+
+/// In any tensor, changed or not, and whichever thread reads it.
+TEST_F(UpdateVectorTest, ValuesThatAreNotFiniteAreNamed) {
+  const std::string name = "model.layers.1.mlp.up_proj.weight";
+  const Checkpoint sound = write("sound", model_, base_weights(model_));
+  for (const double value : {std::nan(""), std::numeric_limits<double>::infinity()}) {
+    TinyWeights weights = base_weights(model_);
+    tensor_named(weights, name).values.back() = value;
+    const Checkpoint broken = write("broken", model_, weights);
+    for (const int threads : {1, 4}) {
+      const auto refuse = [&](const auto& action) {
+        expect_input_error(action, (root_ / "broken/model.safetensors").string(),
+                           "tensor '" + name + "': holds NaN or infinity");
+      };
+      refuse([&] { compare(broken, broken, nullptr, {}, threads); });
+      refuse([&] { compare(broken, sound, nullptr, {}, threads); });
+      refuse([&] { compare(sound, broken, nullptr, {}, threads); });
+      refuse([&] { checkpoint_identity(broken, nullptr, threads); });
+    }
+  }
+}
+
+TEST_F(UpdateVectorTest, BuffersMayHoldInfinities) {
+  const auto put = [&](const char* name) {
+    std::filesystem::create_directory(root_ / name);
+    testing::write_file(
+        root_ / name / "model.safetensors",
+        testing::safetensors(R"({"h.0.attn.bias":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
+                             R"("w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+                             std::string("\0\0\x80\xFF\0\0\x80\x3F", 8)));  // -infinity, 1
+    return Checkpoint::open(root_ / name);
+  };
+  EXPECT_EQ(compare(put("one"), put("other"), nullptr).changed_count(), 0U);
 }
 
 }  // namespace

@@ -213,6 +213,28 @@ TEST_F(BadValues, NanInAnUnchangedTensorOfTheBase) {
   refuse(sanitize(), 3, {base().string(), "not finite"});
 }
 
+/// What no text reaches and nobody computes would only be copied.
+TEST_F(BadValues, NanThatIsReachedByNothing) {
+  make_pair();
+  const std::string changed = "model.layers.1.mlp";
+  const fs::path moments = root_ / "m.safetensors";
+  succeed({"collect", "--base", base(), "--retain", retain(), "--out", moments, "-q"});
+  const std::string embedding = "model.embed_tokens.weight";
+  TinyWeights weights = testing::unlearned_weights({}, changed);
+  tensor_named(weights, embedding).values.back() = kNan;
+  testing::write_checkpoint(unlearned(), {}, weights);
+  const std::vector<std::string> message = {(unlearned() / "model.safetensors").string(),
+                                            "tensor '" + embedding + "': holds NaN or infinity"};
+  refuse(sanitize({"--exclude", "embed"}), 3, message);
+  refuse(sanitize({"--exclude", "embed", "--dry-run"}), 3, message);
+  refuse({"sanitize", "--base", base(), "--unlearned", unlearned(), "--moments", moments, "--out",
+          out(), "--other", "keep"},
+         3, message);
+  refuse({"inspect", "--base", base(), "--unlearned", unlearned()}, 3, message);
+  refuse({"collect", "--base", unlearned(), "--retain", retain(), "--out", root_ / "n.safetensors"},
+         3, message);
+}
+
 TEST_F(BadValues, NanAheadOfAChangedNorm) {
   make_pair();
   const std::string changed = "model.norm";

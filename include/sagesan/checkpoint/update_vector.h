@@ -3,6 +3,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sagesan/checkpoint/arranged_tensors.h"
@@ -64,11 +65,17 @@ UpdateVector pair_tensors(const Checkpoint& base, const Checkpoint& unlearned,
 /// Whether two stored tensors have the same dtype, shape and bytes.
 bool same_bytes(const StoredTensor& a, const StoredTensor& b);
 
-/// Reads both checkpoints once, in small blocks: finds what changed and computes both identities.
-UpdateVector compare(const Checkpoint& base, const Checkpoint& unlearned, const Progress& progress,
-                     const PairHints& hints = {});
+/// What transformers versions store beside the parameters: computed from the configuration.
+bool is_buffer(std::string_view name);
 
-/// The identity of one checkpoint, the same as `compare` gives. Reads it once.
-std::string checkpoint_identity(const Checkpoint& checkpoint, const Progress& progress);
+/// Reads both checkpoints once, in small blocks and on up to `threads` threads: finds what changed
+/// and computes both identities. Throws `InputError` naming a tensor, but for buffers, that holds
+/// NaN or infinity.
+UpdateVector compare(const Checkpoint& base, const Checkpoint& unlearned, const Progress& progress,
+                     const PairHints& hints = {}, int threads = 1);
+
+/// The identity of one checkpoint, the same as `compare` gives. Reads it once; throws as that does.
+std::string checkpoint_identity(const Checkpoint& checkpoint, const Progress& progress,
+                                int threads = 1);
 
 }  // namespace sagesan

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 
 namespace sagesan {
@@ -42,5 +44,8 @@ int dtype_bits(DType dtype);
 bool is_float8(DType dtype);
 /// Whether sagesan computes with it: F16, BF16, F32, F64 and `is_float8`. Others are copied.
 bool is_computable(DType dtype);
+/// Whether whole elements, little-endian, hold NaN or an infinity; false for types that have none
+/// and for those packed into less than a byte.
+bool holds_non_finite(DType dtype, std::span<const std::byte> elements);
 
 }  // namespace sagesan
