@@ -32,7 +32,7 @@ void check_summary(const BatchOptions& options, const std::filesystem::path& man
   check_text_file_target(options.summary, inputs);
 }
 
-BatchOptions parse(const BatchWords& words) {
+BatchOptions parse(const BatchWords& words, const Common& common) {
   const std::filesystem::path manifest = parse_path("manifest", words.manifest);
   BatchOptions options{
       .cache = words.cache.empty() ? own_cache(manifest) : std::filesystem::path(words.cache),
@@ -43,6 +43,7 @@ BatchOptions parse(const BatchWords& words) {
       .dry_run = words.dry_run};
   std::vector<std::filesystem::path> also = {manifest, options.cache};
   if (!options.summary.empty()) also.push_back(options.summary);
+  if (!common.config.empty()) also.emplace_back(common.config);
   options.jobs = read_manifest(manifest, also);
   if (!words.device.empty()) {
     for (BatchJob& job : options.jobs) job.options.device = words.device;
@@ -129,10 +130,9 @@ void add_batch(CLI::App& app, Common& common, Action& action) {
       for (const auto& [name, word] : {std::pair{"--cache", &words->cache},
                                        {"--summary", &words->summary},
                                        {"--device", &words->device}}) {
-        if (command->count(name) > 0 && word->empty())
-          throw UsageError(std::string(name) + ": the name is empty");
+        if (command->count(name) > 0) parse_path(name, *word);
       }
-      const BatchOptions options = parse(*words);
+      const BatchOptions options = parse(*words, common);
       apply_threads(common);
       const BatchResult result = jobs().batch(options, make_events(common.quiet));
       clear_progress_bar();

@@ -33,6 +33,7 @@ struct Common {
   bool verbose = false;
   bool profile = false;
   std::string threads = "0";
+  std::string config;  ///< the file of --config; empty where there is none
   std::vector<Exclusion> exclusions;
   std::vector<std::string> notes;  ///< on what was parsed, for the user
 };
@@ -67,6 +68,8 @@ std::function<SanitizeOptions()> add_sanitize_options(CLI::App& command, Common&
 /// Throws `InputError` for what is no TOML and `UsageError`, with file and line, for unknown
 /// sections and keys, for values of the wrong type and for options that contradict each other.
 void add_config(CLI::App& app, Common& common);
+/// Throws `InputError` where an output of the parsed subcommand would replace that file.
+void check_config_is_kept(const CLI::App& command, const Common& common);
 
 /// Declares that `option` of a command, or where not empty its `value`, excludes each of `others`.
 void exclude(Common& common, CLI::App& command, const std::string& option, const std::string& value,

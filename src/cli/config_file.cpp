@@ -148,9 +148,25 @@ void add_config(CLI::App& app, Common& common) {
   // CLI11 runs this before the subcommand's own options and before it looks for required ones.
   app.add_option_function<std::string>(
          "--config",
-         [&app, &common](const std::string& path) { ConfigFile(path).apply(app, common); },
+         [&app, &common](const std::string& path) {
+           ConfigFile(path).apply(app, common);
+           common.config = path;
+         },
          "options from a TOML file: a section a subcommand, a key an option; what is typed wins")
       ->type_name("FILE");
+}
+
+void check_config_is_kept(const CLI::App& command, const Common& common) {
+  if (common.config.empty()) return;
+  for (const char* name :
+       {"--out", "--report", "--html", "--json", "--junit", "--summary", "--cache"}) {
+    const CLI::Option* option = command.get_option_no_throw(name);
+    if (option == nullptr || option->count() == 0 || option->get_items_expected_max() == 0)
+      continue;
+    for (const std::string& path : option->results()) {
+      if (path != "-") check_outside(path, {common.config});
+    }
+  }
 }
 
 }  // namespace sagesan::cli

@@ -125,6 +125,7 @@ int run(int argc, char** argv) {
     throw UsageError(std::string(error.what()) + " (see --help)");
   }
   check_exclusions(common);
+  check_config_is_kept(*app.get_subcommands().front(), common);
   for (const std::string& note : common.notes) notice(common.quiet)(note);
   install_signal_handlers();
   action();

@@ -42,6 +42,14 @@ SweepOptions parse(const CLI::App& command, const SweepWords& words) {
   options.sanitize.overwrite = words.overwrite;
   for (const std::string& word : words.retain_eval)
     options.retain_eval.push_back(parse_path("--retain-eval", word));
+  for (const std::filesystem::path& judged : options.retain_eval) {
+    for (const std::filesystem::path& used : options.sanitize.retain) {
+      if (resolve_path(judged) == resolve_path(used)) {
+        throw UsageError(fmt::format("--retain-eval {}: --retain has it, too; judge by other texts",
+                                     quote(judged.string())));
+      }
+    }
+  }
   for (const std::string& word : words.forget_eval)
     options.forget_eval.push_back(parse_path("--forget-eval", word));
   options.methods.clear();
@@ -52,6 +60,7 @@ SweepOptions parse(const CLI::App& command, const SweepWords& words) {
                       Method::kRandom, Method::kRollback, Method::kForgetAware},
                      method_name));
   }
+  if (options.methods.empty()) throw UsageError("--methods: expected at least one method");
   options.strengths = parse_numbers("--strengths", words.strengths, 0, 1e12, true);
   options.energies = parse_numbers("--energies", words.energies, 0, 1, false);
   options.gains = parse_numbers("--gains", words.gains, 0, 1e6, false);
@@ -177,6 +186,7 @@ void add_sweep(CLI::App& app, Common& common, Action& action) {
       const bool html = command->count("--html") > 0;
       if (to_file) check_target(options, parse_path("--json", words->json));
       if (html) check_target(options, parse_path("--html", words->html));
+      if (html && to_file) check_outside(words->html, {words->json});
       apply_threads(common);
       const SweepResult result =
           jobs().sweep(options, progress_bar(common.quiet), notice(common.quiet));
@@ -192,7 +202,7 @@ void add_sweep(CLI::App& app, Common& common, Action& action) {
       print_table(result);
       print_best(result);
       if (!result.written.empty())
-        std::cout << "written to " << options.sanitize.out.string() << "\n";
+        std::cout << "written to " << printable(options.sanitize.out.string()) << "\n";
     };
   });
 }

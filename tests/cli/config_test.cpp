@@ -5,11 +5,13 @@
 #include <string>
 
 #include "cli/config_fixture.h"
+#include "report/report_testing.h"
 
 namespace sagesan {
 namespace {
 
 namespace fs = std::filesystem;
+using nlohmann::json;
 using testing::Arguments;
 using testing::RunResult;
 using testing::write_file;
@@ -128,6 +130,39 @@ TEST_F(Config, CharactersOtherThanAsciis) {
       "[merge]\nout = '''\u00e9'\n\u00e9'''\n[collect]\n"
       "out = \"\"\"\u00e9\\\"\"\"\u00e9\"\"\"\nbase = 'e\u00e9\\'\n";
   succeed(with(fine + section(), {"sanitize", "-q", "--dry-run"}));
+}
+
+TEST_F(Config, IsReplacedByNoOutput) {
+  const std::string message = "must lie outside " + file();
+  refuse(with(section(), {"sanitize", "--report", file()}), 3, {message});
+  refuse(with(section("html = '" + file() + "'\n")), 3, {message});
+  const std::filesystem::path report = root_ / "r.json";
+  testing::write_file(report, testing::sample_report().to_json().dump());
+  refuse(with("", {"report", report, "--html", file()}), 3, {message});
+  refuse(with("", {"check", report, "--max-bias", "1", "--junit", file()}), 3, {message});
+  refuse(with("", {"evaluate", "--model", base(), "--data", "a=" + retain().string(), "--json",
+                   file()}),
+         3, {message});
+  refuse(
+      with("", {"collect", "--base", base(), "--retain", retain(), "--out", file(), "--overwrite"}),
+      3, {message});
+  const json job = {{"base", "base"},
+                    {"unlearned", "unlearned"},
+                    {"out", "out"},
+                    {"retain", "retain.jsonl"},
+                    {"report", "options.toml"}};
+  testing::write_file(root_ / "batch.json", json{{"jobs", {job}}}.dump());
+  refuse(with("", {"batch", root_ / "batch.json"}), 3, {"must lie outside", file()});
+  refuse(with("", {"batch", root_ / "batch.json", "--summary", file()}), 3, {message});
+}
+
+TEST_F(Config, IsRemovedWithNoOutput) {
+  std::filesystem::create_directory(out());
+  testing::write_file(out() / "sagesan_report.json", "{}");
+  const std::filesystem::path inside = out() / "options.toml";
+  testing::write_file(inside, section());
+  refuse({"--config", inside, "sanitize", "--overwrite"}, 3,
+         {"must lie outside " + inside.string()});
 }
 
 TEST_F(Config, TheFileItself) {

@@ -252,6 +252,11 @@ TEST_F(Sweep, RefusesWhatCannotBeMeant) {
   refuse(sweep({"--methods", "sage,best"}), 2, {"--methods", "best", "forget-aware"});
   refuse(sweep({"--keep-forgetting", "1.5"}), 2, {"--keep-forgetting"});
   refuse(sweep({"--json", forget()}), 3, {"forget.jsonl"});
+  refuse(sweep({"--json", root_ / "s", "--html", root_ / "s"}), 3, {"must lie outside"});
+  refuse(sweep({"--methods", ""}), 2, {"--methods: expected at least one method"});
+  refuse({"sweep", "--base", base(), "--unlearned", unlearned(), "--retain", retain(), "--forget",
+          forget(), "--retain-eval", base() / ".." / "retain.jsonl"},
+         2, {"--retain-eval", "--retain has it, too"});
 }
 
 class ForgetAwareCommand : public Sweep {};
