@@ -60,7 +60,7 @@ void add_collect(CLI::App& app, Common& common, Action& action) {
       clear_progress_bar();
       if (common.quiet) return;
       std::cout << fmt::format("collected {} sites over {} tokens\nwritten to {}\n", result.sites,
-                               result.tokens, options.out.string());
+                               result.tokens, printable(options.out.string()));
     };
   });
 }

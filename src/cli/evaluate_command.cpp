@@ -74,7 +74,7 @@ EvaluateOptions parse(const EvaluateWords& words) {
     check_text_name("--data", name);
     if (!names.insert(name).second)
       throw UsageError(fmt::format("--data: the name {} is given twice", quote(name)));
-    options.data.emplace_back(name, word.substr(equals + 1));
+    options.data.emplace_back(name, parse_path("--data", word.substr(equals + 1)));
   }
   options.forget = parse_names("--forget", words.forget, names);
   options.holdout = parse_names("--holdout", words.holdout, names);
@@ -82,7 +82,7 @@ EvaluateOptions parse(const EvaluateWords& words) {
   if (!words.reference.empty()) {
     if (options.forget.empty())
       throw UsageError("--reference: say with --forget which data sets are compared with it");
-    options.reference = words.reference;
+    options.reference = parse_path("--reference", words.reference);
   }
   options.min_k = parse_number("--min-k", words.min_k, 0, 1);
   if (words.generate) {
@@ -116,7 +116,7 @@ void print_table(const EvaluateResult& result, bool generated) {
       const std::vector<RecordScore>& scores = model.scores[i];
       std::cout << fmt::format(
           "{:<{}}{:<20} {:>8} {:>9} {:>10.4f} {:>12.4g} {:>12.4f} {:>9} {:>10} {:>8}", name, width,
-          result.data_sets[i].name, summary.records, summary.tokens,
+          printable(result.data_sets[i].name), summary.records, summary.tokens,
           summary.mean_negative_log_likelihood, summary.perplexity, summary.mean_answer_probability,
           or_dash(exact_memorization(scores)), or_dash(extraction_strength(scores)),
           or_dash(truth_ratio(scores, result.data_sets[i].forget)));

@@ -33,7 +33,7 @@ void add_merge(CLI::App& app, Common& common, Action& action) {
       if (common.quiet) return;
       std::cout << fmt::format("merged {} files: {} sites, {} tokens\nwritten to {}\n",
                                options.files.size(), result.sites, result.tokens,
-                               options.out.string());
+                               printable(options.out.string()));
     };
   });
 }

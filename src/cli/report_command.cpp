@@ -43,7 +43,7 @@ void add_report(CLI::App& app, Common& common, Action& action) {
       const StoredReport stored = read_sanitize_report(read_json_file(path), path.string());
       extras.tool_version = stored.tool_version;
       replace_text_file(html, report_page(stored.report, extras));
-      if (!common.quiet) std::cout << "written to " << html.string() << "\n";
+      if (!common.quiet) std::cout << "written to " << printable(html.string()) << "\n";
     };
   });
 }

@@ -208,7 +208,7 @@ void print_result(const SanitizeResult& result, const std::filesystem::path& out
                  "nothing tells how\nmuch forgetting went with what was taken out: --auto finds "
                  "a strength by them\n";
   }
-  std::cout << "written to " << out.string() << "\n";
+  std::cout << "written to " << printable(out.string()) << "\n";
 }
 
 }  // namespace

@@ -47,6 +47,18 @@ TEST_F(BatchManifest, WhatIsNoManifestIsRefused) {
   refuse_manifest("{\"jobs\": [{}], \"defaults\": 1}", 3, {"'defaults': expected an object"});
 }
 
+// The system would end the name there, and use another file than the one that was checked.
+TEST_F(BatchManifest, NulEndsNoName) {
+  const std::string nul("retain.jsonl\0x", 14);
+  for (const char* option : {"html", "report", "unlearned", "out"}) {
+    SCOPED_TRACE(option);
+    write_manifest(job("a", {{option, nul}}));
+    refuse(batch(), 2, {"NUL in the name"});
+  }
+  write_manifest(job("a", {{"retain", {nul}}}));
+  refuse(batch(), 2, {"NUL in the name"});
+}
+
 TEST_F(BatchManifest, HasAMostOfJobs) {
   std::string jobs;
   for (int i = 0; i < 10'001; ++i) jobs += jobs.empty() ? "{}" : ",{}";
