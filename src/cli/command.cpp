@@ -2,10 +2,15 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/mman.h>
 
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <future>
+#include <new>
+#include <system_error>
+#include <thread>
 
 #include "sagesan/support/error.h"
 #include "sagesan/support/utf8.h"
@@ -140,6 +145,8 @@ uint64_t parse_size(const std::string& option, const std::string& text) {
 
 std::filesystem::path parse_path(const std::string& option, const std::string& text) {
   if (text.empty()) throw UsageError(option + ": the name is empty");
+  if (text.find('\0') != std::string::npos)  // the system would end the name there
+    throw UsageError(fmt::format("{} {}: NUL in the name", option, quote(text)));
   return text;
 }
 
@@ -274,8 +281,50 @@ void print_profile() {
   }
 }
 
+namespace {
+
+/// Throws `IoError` where so many threads cannot be started at once: libraries would wait for them
+/// for ever.
+void check_threads_start(size_t count) {
+  std::promise<void> all_started;
+  const std::shared_future<void> wait = all_started.get_future().share();
+  std::vector<std::thread> threads;
+  std::string failure;
+  try {
+    while (threads.size() < count) threads.emplace_back([wait] { wait.wait(); });
+  } catch (const std::system_error& error) {
+    failure = error.code().message();
+  }
+  all_started.set_value();
+  for (std::thread& thread : threads) thread.join();
+  if (!failure.empty()) {
+    throw IoError("threads", fmt::format("only {} of {} can be started ({}): raise the limit of "
+                                         "processes, or of memory, or set fewer --threads",
+                                         threads.size(), count, failure));
+  }
+}
+
+/// Throws `std::bad_alloc` where the process may not have the buffer of which OpenBLAS asks again
+/// and again, for ever, where there is none.
+void check_buffer() {
+  constexpr size_t kBytes = size_t{160} << 20;
+  void* buffer = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (buffer == MAP_FAILED) throw std::bad_alloc();
+  ::munmap(buffer, kBytes);
+}
+
+}  // namespace
+
 void apply_threads(const Common& common) {
-  const auto threads = static_cast<int>(parse_integer("--threads", common.threads, 0, 4096));
+  const auto threads = static_cast<int>(parse_integer("--threads", common.threads, 0, 1024));
+  // BLAS, OpenMP and libtorch have threads each, at first as many as there are cores.
+  const size_t all =
+      3 * std::max<size_t>(static_cast<size_t>(threads), std::thread::hardware_concurrency());
+  check_threads_start(all);
+  jobs();
+  check_threads_start(all);  // once more: the libraries have taken memory
+  check_buffer();
   jobs().set_threads(threads);
   if (jobs().is_reference_blas()) {
     notice(common.quiet)(

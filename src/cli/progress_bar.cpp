@@ -20,8 +20,11 @@ volatile std::sig_atomic_t interrupted = 0;
 bool bar_shown = false;
 
 void on_signal(int number) {
+  if (interrupted != 0) {  // the second one, of whatever kind, ends the program at once
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+  }
   interrupted = 1;
-  std::signal(number, SIG_DFL);  // the second one ends the program at once
 }
 
 std::string time_text(double seconds) {

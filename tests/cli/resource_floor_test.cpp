@@ -1,6 +1,8 @@
 // What needs no tensors must not load libtorch: it costs half a second and hundreds of libraries.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -52,6 +54,23 @@ TEST_F(ResourceFloor, RunsWithoutTheModule) {
     EXPECT_EQ(run.code, code) << ::testing::PrintToString(arguments) << run.err;
     EXPECT_EQ(run.err.find("libsagesan_jobs"), std::string::npos) << run.err;
   }
+}
+
+// Libraries would wait for ever for threads that cannot be started.
+TEST_F(ResourceFloor, AJobSaysWhereThreadsCannotBeStarted) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "AddressSanitizer takes more of the address space than is left";
+#endif
+  make_pair();
+  const RunResult run = testing::run_program(sanitize(), [] {
+    const rlimit stack{rlim_t{8} << 30, rlim_t{8} << 30};  // of each thread
+    const rlimit all{rlim_t{12} << 30, rlim_t{12} << 30};
+    ::setrlimit(RLIMIT_STACK, &stack);
+    ::setrlimit(RLIMIT_AS, &all);
+  });
+  EXPECT_EQ(run.code, 4);
+  EXPECT_TRUE(run.err.starts_with("sagesan: error: threads: only 1 of ")) << run.err;
+  EXPECT_EQ(std::count(run.err.begin(), run.err.end(), '\n'), 1) << run.err;
 }
 
 TEST_F(ResourceFloor, AJobNamesTheMissingModule) {

@@ -43,6 +43,8 @@ class Program {
       const int err_fd = ::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
       ::dup2(out_fd, STDOUT_FILENO);
       ::dup2(err_fd, STDERR_FILENO);
+      // Nothing may hang: a run that does ends by a signal.
+      ::alarm(600);
       if (prepare) prepare();
       ::execv(pointers[0], pointers.data());
       ::_exit(127);
