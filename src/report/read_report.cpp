@@ -13,6 +13,18 @@ std::optional<double> number(const JsonObject& object, const char* key) {
   return object.find(key) == nullptr ? std::nullopt : std::optional(object.number(key));
 }
 
+/// A norm or a bias: no less than nothing, and with a square that is a number.
+double measured(const JsonObject& object, const char* key) {
+  const double value = object.number(key);
+  if (value < 0 || value > 1e150)
+    object.fail(key, fmt::format("expected a number from 0 to 1e150, found {}", value));
+  return value;
+}
+
+std::optional<double> measured_if_any(const JsonObject& object, const char* key) {
+  return object.find(key) == nullptr ? std::nullopt : std::optional(measured(object, key));
+}
+
 std::optional<int64_t> count(const JsonObject& object, const char* key) {
   return object.find(key) == nullptr ? std::nullopt : std::optional(object.integer(key, 0));
 }
@@ -82,15 +94,15 @@ TensorReport read_tensor(const Json& value, const std::string& where) {
                       .rank = count(json, "rank"),
                       .energy_share = number(json, "energy_share"),
                       .strength = number(json, "strength"),
-                      .bias_before = number(json, "bias_before"),
-                      .bias_after = number(json, "bias_after"),
-                      .head_bias_before = number(json, "head_bias_before"),
-                      .head_bias_after = number(json, "head_bias_after"),
-                      .rounding_bias = number(json, "rounding_bias"),
+                      .bias_before = measured_if_any(json, "bias_before"),
+                      .bias_after = measured_if_any(json, "bias_after"),
+                      .head_bias_before = measured_if_any(json, "head_bias_before"),
+                      .head_bias_after = measured_if_any(json, "head_bias_after"),
+                      .rounding_bias = measured_if_any(json, "rounding_bias"),
                       .channels_rolled_back = count(json, "channels_rolled_back"),
                       .channels_eligible = count(json, "channels_eligible"),
-                      .norm_before = json.number("norm_before"),
-                      .norm_after = json.number("norm_after")};
+                      .norm_before = measured(json, "norm_before"),
+                      .norm_after = measured(json, "norm_after")};
   if (json.find("target_reached") != nullptr)
     tensor.target_reached = json.boolean_or("target_reached", false);
   if (json.find("survival") != nullptr) {

@@ -35,6 +35,13 @@ TEST(ReadReport, WhatIsWrongIsNamed) {
   refuse([](Json& json) { json["tensors"][0].erase("name"); }, "'name': missing");
   refuse([](Json& json) { json["tensors"][0]["bias_after"] = "low"; },
          "tensor 'layers.0.q_proj.weight': key 'bias_after': expected a number");
+  for (const char* key :
+       {"bias_before", "bias_after", "rounding_bias", "norm_before", "norm_after"}) {
+    for (const double value : {-1e-300, 1e151}) {
+      refuse([&](Json& json) { json["tensors"][0][key] = value; },
+             std::string("key '") + key + "': expected a number from 0 to 1e150");
+    }
+  }
   refuse([](Json& json) { json["tensors"][0]["survival"] = 1; },
          "survival: expected a JSON object");
   refuse([](Json& json) { json["tensors"][0]["shape"] = {1.5}; }, "expected a list of sizes");
