@@ -94,6 +94,7 @@ Adapter Adapter::open(const std::filesystem::path& directory) {
   if (!is_adapter(directory))
     throw InputError(directory.string(), fmt::format("no {}: no PEFT adapter", kConfiguration));
   check_links(directory);
+  check_is_one_thing(directory);
   Adapter adapter;
   adapter.directory_ = directory;
   adapter.configuration_ = read_adapter_configuration(directory / kConfiguration);

@@ -120,6 +120,17 @@ void Checkpoint::open_shards(const fs::path& directory, const fs::path& index_fi
   }
 }
 
+void check_is_one_thing(const fs::path& directory) {
+  if (!fs::exists(directory / "adapter_config.json")) return;
+  for (const char* name : {kWeightsFile, kWeightsIndex, kPickleFile, kPickleIndex}) {
+    if (!fs::exists(directory / name)) continue;
+    throw InputError(directory.string(),
+                     fmt::format("holds an adapter (adapter_config.json) and a whole model ({}): "
+                                 "move one of them elsewhere",
+                                 name));
+  }
+}
+
 Checkpoint Checkpoint::open(const fs::path& path) {
   if (!fs::exists(path)) throw InputError(path.string(), "no such directory");
   Checkpoint checkpoint;
@@ -129,9 +140,10 @@ Checkpoint Checkpoint::open(const fs::path& path) {
     return checkpoint;
   }
   check_links(path);
+  check_is_one_thing(path);
   // As transformers: safetensors where there are both.
-  for (const auto& [single, index] : {std::pair{kWeightsFile, kWeightsIndex},
-                                      {"pytorch_model.bin", "pytorch_model.bin.index.json"}}) {
+  for (const auto& [single, index] :
+       {std::pair{kWeightsFile, kWeightsIndex}, {kPickleFile, kPickleIndex}}) {
     const bool has_single = fs::exists(path / single);
     const bool has_index = fs::exists(path / index);
     if (has_single && has_index) {

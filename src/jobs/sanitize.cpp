@@ -249,9 +249,12 @@ SanitizeResult sanitize_with(const SanitizeOptions& options,
   const std::string text = result.report.to_json().dump(1) + "\n";
   write_text_file(output.path() / kReportName, text);
   write_text_file(output.path() / "README.md", model_card(result.report));
+  // What may fail comes first: an earlier output stays then.
+  std::vector<TextReplacement> copies;
+  if (!options.report.empty()) copies.emplace_back(options.report, text);
+  if (!options.html.empty()) copies.emplace_back(options.html, report_page(result.report));
   output.commit();
-  if (!options.report.empty()) replace_text_file(options.report, text);
-  if (!options.html.empty()) replace_text_file(options.html, report_page(result.report));
+  for (TextReplacement& copy : copies) copy.commit();
   return result;
 }
 

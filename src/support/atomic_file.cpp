@@ -1,6 +1,7 @@
 #include "sagesan/support/atomic_file.h"
 
 #include <fmt/format.h>
+#include <linux/fs.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -58,8 +59,27 @@ AtomicFile::~AtomicFile() {
   if (!committed_) ::unlink(partial_.c_str());
 }
 
+bool AtomicFile::exchange_with_target() {
+  if (std::filesystem::is_directory(target_)) return false;  // never for a file
+  if (rename_with(partial_, target_, RENAME_EXCHANGE) != 0) {
+    if (errno == ENOENT || lacks_rename_flag()) return false;
+    throw_errno(target_.string(), "cannot replace");
+  }
+  try {
+    sync_directory(std::filesystem::absolute(target_).parent_path());
+  } catch (...) {
+    rename_with(partial_, target_, RENAME_EXCHANGE);
+    throw;
+  }
+  ::unlink(partial_.c_str());  // the earlier file
+  committed_ = true;
+  return true;
+}
+
 void AtomicFile::commit(bool overwrite) {
+  const bool replaces = overwrite && std::filesystem::exists(target_);
   if (overwrite) {
+    if (exchange_with_target()) return;
     rename_to_target("cannot replace");
   } else if (::link(partial_.c_str(), target_.c_str()) == 0) {
     // A link never replaces, on any file system. The other name goes at the end.
@@ -68,7 +88,12 @@ void AtomicFile::commit(bool overwrite) {
   } else {  // where there are no links a plain rename must do
     rename_to_target("cannot rename the finished output");
   }
-  sync_directory(std::filesystem::absolute(target_).parent_path());
+  try {
+    sync_directory(std::filesystem::absolute(target_).parent_path());
+  } catch (...) {
+    if (!replaces) ::unlink(target_.c_str());
+    throw;
+  }
 }
 
 void AtomicFile::rename_to_target(const char* failure) {

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -91,6 +92,14 @@ void write_fully(int fd, uint64_t offset, std::span<const std::byte> bytes,
     done += static_cast<size_t>(count);
   }
 }
+
+int rename_with(const std::filesystem::path& from, const std::filesystem::path& to,
+                unsigned flags) {
+  return static_cast<int>(
+      ::syscall(SYS_renameat2, AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags));
+}
+
+bool lacks_rename_flag() { return errno == EINVAL || errno == ENOSYS || errno == ENOTSUP; }
 
 void sync_directory(const std::filesystem::path& path) {
   const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -215,11 +224,23 @@ void write_through(const std::filesystem::path& path, std::string_view text) {
 
 }  // namespace
 
+TextReplacement::TextReplacement(std::filesystem::path path, std::string text)
+    : path_(std::move(path)), text_(std::move(text)) {
+  if (is_device_or_pipe(path_)) return;
+  file_ = std::make_unique<AtomicFile>(behind_link(path_));
+  write_text_file(file_->path(), text_);
+}
+
+TextReplacement::~TextReplacement() = default;
+TextReplacement::TextReplacement(TextReplacement&&) noexcept = default;
+
+void TextReplacement::commit() {
+  if (file_ == nullptr) return write_through(path_, text_);
+  file_->commit(true);
+}
+
 void replace_text_file(const std::filesystem::path& path, std::string_view text) {
-  if (is_device_or_pipe(path)) return write_through(path, text);
-  AtomicFile file(behind_link(path));
-  write_text_file(file.path(), text);
-  file.commit(true);
+  TextReplacement(path, std::string(text)).commit();
 }
 
 std::filesystem::path resolve_path(const std::filesystem::path& path) {

@@ -5,7 +5,6 @@
 #include <linux/fs.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -37,13 +36,6 @@ fs::path beside(const fs::path& target, const char* ending) {
   return target.parent_path() / fmt::format(".{}{}", target.filename().string(), ending);
 }
 
-int rename_with(const fs::path& from, const fs::path& to, unsigned flags) {
-  return static_cast<int>(
-      ::syscall(SYS_renameat2, AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags));
-}
-
-bool lacks_flag() { return errno == EINVAL || errno == ENOSYS || errno == ENOTSUP; }
-
 void rename_plainly(const fs::path& from, const fs::path& to) {
   if (std::rename(from.c_str(), to.c_str()) != 0)
     throw_errno(to.string(), "cannot rename the finished output");
@@ -52,6 +44,13 @@ void rename_plainly(const fs::path& from, const fs::path& to) {
 /// Negative where it is no directory.
 FileDescriptor open_directory(const fs::path& path) {
   return FileDescriptor(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+}
+
+/// In a directory that others write to, they could have made it, and could change what lies there.
+void check_is_own(const FileDescriptor& directory, const fs::path& path) {
+  struct stat status {};
+  if (::fstat(directory.get(), &status) == 0 && status.st_uid == ::geteuid()) return;
+  throw IoError(path.string(), "belongs to another user, and is in the way; have it removed");
 }
 
 /// Until the descriptor is closed; false where another one has it.
@@ -121,10 +120,11 @@ OutputDirectory::OutputDirectory(const fs::path& target, bool overwrite, std::st
       partial_(beside(target_, kPartial)),
       overwrite_(overwrite),
       marker_(std::move(marker)) {
-  if (::mkdir(partial_.c_str(), 0777) != 0 && errno != EEXIST)
-    throw_errno(partial_.string(), "cannot create");
+  const bool is_left = ::mkdir(partial_.c_str(), 0777) != 0;
+  if (is_left && errno != EEXIST) throw_errno(partial_.string(), "cannot create");
   lock_ = open_directory(partial_);
-  if (lock_.get() < 0) throw_errno(partial_.string(), "cannot open");
+  if (lock_.get() < 0) throw_errno(partial_.string(), "is in the way; remove it");
+  if (is_left) check_is_own(lock_, partial_);
   // Thrown from the constructor, so the destructor removes nothing of the other run's.
   if (!lock(lock_) || !is_same(lock_, partial_)) throw IoError(target.string(), kOtherRun);
   try {
@@ -142,6 +142,7 @@ void OutputDirectory::take_over(const std::function<void(const std::string&)>& n
   std::error_code ignored;
   if (fs::is_directory(old, ignored)) {
     const FileDescriptor opened = open_directory(old);
+    check_is_own(opened, old);
     if (!lock(opened)) throw IoError(target_.string(), kOtherRun);
     if (fs::exists(fs::symlink_status(target_, ignored))) {
       notice("removing what an earlier run left: " + old.string());
@@ -191,8 +192,9 @@ fs::path OutputDirectory::move_to_target() {
   if (errno == EEXIST) {
     if (!overwrite_ || !is_output(target_, marker_)) throw IoError(target_.string(), kAppeared);
     if (rename_with(partial_, target_, RENAME_EXCHANGE) == 0) return partial_;
-    if (!lacks_flag()) throw_errno(target_.string(), "cannot exchange with the finished output");
-  } else if (!lacks_flag()) {
+    if (!lacks_rename_flag())
+      throw_errno(target_.string(), "cannot exchange with the finished output");
+  } else if (!lacks_rename_flag()) {
     throw_errno(target_.string(), "cannot rename the finished output");
   }
   fs::path old;

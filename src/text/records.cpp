@@ -84,6 +84,10 @@ void check_content(std::string_view text, const std::string& file) {
     throw InputError(fmt::format("{}:{}", file, line),
                      fmt::format("invalid UTF-8 at byte {} of the file", invalid));
   }
+  if (const size_t nul = text.find('\0'); nul != std::string_view::npos) {
+    throw InputError(file,
+                     fmt::format("NUL at byte {}: no text, or UTF-16 (save it as UTF-8)", nul));
+  }
   if (is_blank(text)) throw InputError(file, "holds nothing but white space");
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include <optional>
 #include <string>
@@ -206,12 +207,27 @@ TEST_F(OutputDirectoryTest, OldOutputOfARunThatIsAtItsCommitIsLeft) {
   EXPECT_FALSE(fs::exists(partial()));
 }
 
+// In a directory that others write to: they could change what is written there.
+TEST_F(OutputDirectoryTest, LeftoversOfAnotherUserAreNotTakenOver) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give files away";
+  constexpr uid_t kNobody = 65534;
+  for (const fs::path& left : {partial(), root_ / ".out.old.partial"}) {
+    fs::create_directory(left);
+    ASSERT_EQ(::chown(left.c_str(), kNobody, kNobody), 0);
+    expect_io_error([&] { OutputDirectory(target(), true, kReportMarker, notice()); },
+                    left.string(), "belongs to another user");
+    EXPECT_TRUE(fs::exists(left));
+    EXPECT_FALSE(fs::exists(target()));
+    fs::remove(left);
+  }
+}
+
 TEST_F(OutputDirectoryTest, PartialThatIsALinkIsNotFollowed) {
   fs::create_directory(root_ / "precious");
   write_file(root_ / "precious/a", "1");
   fs::create_directory_symlink(root_ / "precious", partial());
   expect_io_error([&] { OutputDirectory(target(), false, kReportMarker, notice()); },
-                  partial().string(), "cannot open");
+                  partial().string(), "is in the way; remove it");
   EXPECT_EQ(read_file(root_ / "precious/a"), "1");
 }
 

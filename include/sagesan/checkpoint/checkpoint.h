@@ -13,6 +13,8 @@ namespace sagesan {
 /// The weights of a model that lie in one file, and what says in which of several a tensor lies.
 inline constexpr const char* kWeightsFile = "model.safetensors";
 inline constexpr const char* kWeightsIndex = "model.safetensors.index.json";
+inline constexpr const char* kPickleFile = "pytorch_model.bin";
+inline constexpr const char* kPickleIndex = "pytorch_model.bin.index.json";
 
 /// A tensor where it is stored. Valid as long as its `Checkpoint`.
 struct StoredTensor {
@@ -67,5 +69,9 @@ uint64_t total_bytes(const std::vector<StoredTensor>& tensors);
 /// Says that these will be read soon: the disk fetches them, at most 1 GiB, while something else is
 /// computed.
 void will_read(const std::vector<StoredTensor>& tensors);
+
+/// Throws `InputError` where a directory holds an adapter beside a whole model: which of them is
+/// meant, nobody knows.
+void check_is_one_thing(const std::filesystem::path& directory);
 
 }  // namespace sagesan

@@ -20,11 +20,13 @@ class AtomicFile {
   /// Where to write, a name that does not exist; the writer forces its bytes to the disk.
   const std::filesystem::path& path() const { return partial_; }
   /// Renames to the target, replacing a file there at once only where `overwrite`. Throws
-  /// `IoError`.
+  /// `IoError`, and then leaves what was there (but where the file system cannot exchange two
+  /// files, and the directory cannot be forced to the disk after the renaming).
   void commit(bool overwrite);
 
  private:
   void rename_to_target(const char* failure);
+  bool exchange_with_target();
 
   std::filesystem::path target_;
   std::filesystem::path partial_;

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -74,8 +75,26 @@ std::string read_text_file(const std::filesystem::path& path, uint64_t max_bytes
 void write_text_file(const std::filesystem::path& path, std::string_view text);
 /// Copies a whole file to a new one and forces it to the disk.
 void copy_to_new_file(const std::filesystem::path& from, const std::filesystem::path& to);
-/// As `write_text_file`, but an existing file is replaced at once or not at all: the one that a
-/// link points to. A device or a pipe is written to.
+class AtomicFile;
+
+/// A text that will take the place of a file, the one that a link points to, at once or not at all.
+/// A device or a pipe is written to.
+class TextReplacement {
+ public:
+  /// Writes it beside the file. Throws `IoError`.
+  TextReplacement(std::filesystem::path path, std::string text);
+  ~TextReplacement();
+  TextReplacement(TextReplacement&& other) noexcept;
+  /// Throws `IoError`; the file is what it was then (`AtomicFile::commit`).
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::string text_;
+  std::unique_ptr<AtomicFile> file_;  ///< null for what is written to
+};
+
+/// Both at once.
 void replace_text_file(const std::filesystem::path& path, std::string_view text);
 /// Throws `IoError` where `replace_text_file` would fail (no such directory, no permission, a
 /// directory) and `InputError` where it would touch one of `inputs`.
