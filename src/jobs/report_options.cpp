@@ -41,13 +41,13 @@ ReportOptions report_options(const SanitizeOptions& options, const std::string& 
   return result;
 }
 
-std::string configuration_identity(const std::filesystem::path& base) {
+std::string configuration_identity(const std::filesystem::path& model) {
   Hasher hasher;
   for (const char* name : {"config.json", "tokenizer.json", "tokenizer.model",
                            "tokenizer_config.json", "chat_template.jinja"}) {
     hasher.add_text(name);
-    const bool there = std::filesystem::is_regular_file(base / name);
-    hasher.add_text(there ? hash_file(base / name) : "");
+    const bool there = std::filesystem::is_regular_file(model / name);
+    hasher.add_text(there ? hash_file(model / name) : "");
   }
   return hasher.hex();
 }

@@ -13,8 +13,8 @@ namespace sagesan {
 ReportOptions report_options(const SanitizeOptions& options, const std::string& template_identity,
                              const MomentsOrigin* moments);
 
-/// A hash of what says how the base runs and how it reads texts: its configuration, its tokenizer
+/// A hash of what says how a model runs and how it reads texts: its configuration, its tokenizer
 /// and its chat template, and what of them is missing.
-std::string configuration_identity(const std::filesystem::path& base);
+std::string configuration_identity(const std::filesystem::path& model);
 
 }  // namespace sagesan

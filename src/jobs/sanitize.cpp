@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "check_plan.h"
 #include "memory_need.h"
@@ -200,10 +201,16 @@ void give_expert_notice(const SanitizeRun& run, const Notice& notice) {
       run.unseen_experts.size(), expert, layer, run.unseen_experts.size() > 1 ? ", ..." : ""));
 }
 
+/// Of what is copied beside the weights, from either directory.
+std::pair<std::string, std::string> companions_identity(const SanitizeOptions& options) {
+  return {configuration_identity(options.base), configuration_identity(options.unlearned)};
+}
+
 /// All but the search; `search` is what came of it, where there was one.
 SanitizeResult sanitize_with(const SanitizeOptions& options,
                              const std::optional<SearchReport>& search, const Progress& progress,
                              const Notice& notice) {
+  const auto companions = companions_identity(options);
   const SanitizeInputs inputs = open_sanitize_inputs(options);
   const UpdateVector updates = compare_pair(options, inputs, progress);
   const Plan plan = make_plan(updates, inputs.map, options.method, options.other,
@@ -239,6 +246,10 @@ SanitizeResult sanitize_with(const SanitizeOptions& options,
   } else {
     copy_companion_files(options.unlearned, options.base, output.path(),
                          config_changes(options, inputs, updates));
+  }
+  if (const auto now = companions_identity(options); now != companions) {
+    throw InputError((now.first != companions.first ? options.base : options.unlearned).string(),
+                     "its configuration or tokenizer changed during the run; run it again");
   }
   result.report.sites = std::move(run.sites);
   for (const PlannedTensor& tensor : plan.tensors) {

@@ -12,6 +12,7 @@
 
 #include "checkpoint/torch_archive.h"
 #include "cli/cli_fixture.h"
+#include "helpers/adapter_files.h"
 
 namespace sagesan {
 namespace {
@@ -455,6 +456,20 @@ TEST_P(MalformedAdapter, IsRefused) {
   refuse_file({"inspect", "--base", base(), "--unlearned", unlearned()});
 }
 
+/// Which of them was meant, nobody knows.
+TEST_F(MalformedAdapter, BesideAWholeModel) {
+  testing::write_file(unlearned() / "adapter_config.json",
+                      testing::adapter_configuration(2, 4).dump());
+  const std::string message = unlearned().string() +
+                              ": holds an adapter (adapter_config.json) and a whole model "
+                              "(model.safetensors)";
+  refuse(sanitize(), 3, {message});
+  refuse({"inspect", "--base", base(), "--unlearned", unlearned()}, 3, {message});
+  refuse({"evaluate", "--model", unlearned(), "--data", "a=" + retain().string()}, 3, {message});
+  refuse({"collect", "--base", unlearned(), "--retain", retain(), "--out", root_ / "m"}, 3,
+         {message});
+}
+
 const std::string kAdapter = "unlearned/adapter_config.json";
 
 INSTANTIATE_TEST_SUITE_P(
@@ -489,6 +504,7 @@ INSTANTIATE_TEST_SUITE_P(
         {"CutLastLine", kRetain, "{\"input_ids\":[1]}\n{\"input_ids\":[1", ":2: not valid JSON"},
         {"MissingField", kRetain, "{\"body\":\"b\"}\n", "--retain-fields"},
         {"NullField", kRetain, "{\"text\":null}\n", "expected text, found null"},
+        {"Utf16WithoutAMark", kRetain, std::string("a\0b\0", 4), "NUL at byte 1"},
         {"Gzip", kRetain, "\x1F\x8B\x08" + std::string(20, '\0'), "gzip-compressed"},
         {"NegativeId", kRetain, "{\"input_ids\":[-1]}\n", "is negative"},
         {"AGigabyteLineThatNeverEnds", kRetain, "{\"text\":\"" + std::string(8 << 20, 'x'),

@@ -144,6 +144,61 @@ TEST_F(FailingCall, NoMemory) {
   }
 }
 
+/// Or a loss of power could leave names without their bytes.
+TEST_F(FailingCall, AllIsOnTheDiskBeforeTheOutputAppears) {
+  const std::vector<std::string> calls = calls_of(sanitize({"-q"}));
+  const auto find = [&](auto from, const std::string& call) {
+    return std::find(from, calls.end(), call);
+  };
+  const std::string partial = (root_ / ".out.partial").string();
+  const auto placed = std::find_if(calls.begin(), calls.end(), [](const std::string& call) {
+    return call.starts_with("place ");
+  });
+  ASSERT_NE(placed, calls.end());
+  int created = 0;
+  for (auto call = calls.begin(); call != placed; ++call) {
+    if (!call->starts_with("create ")) continue;
+    ++created;
+    EXPECT_LT(find(call, "fsync " + call->substr(7)), placed) << *call;
+  }
+  EXPECT_GT(created, 4);
+  const auto last_created =
+      std::find_if(std::make_reverse_iterator(placed), calls.rend(),
+                   [](const std::string& call) { return call.starts_with("create "); });
+  EXPECT_LT(find(last_created.base(), "fsync " + partial), placed);
+  EXPECT_NE(find(placed, "fsync " + root_.path().string()), calls.end());
+}
+
+TEST_F(FailingCall, AnyInputThatIsCutWhileTheRunGoesOn) {
+  size_t reads = 0;
+  for (const std::string& call : calls_of(sanitize({"-q"})))
+    reads += call.starts_with("read ") ? 1 : 0;
+  fs::remove_all(out());
+  for (const fs::path& file : {base() / "model-00002-of-00002.safetensors", base() / "config.json",
+                               unlearned() / "config.json", retain()}) {
+    const std::string bytes = testing::read_file(file);
+    size_t refused = 0;
+    for (size_t number = 1; number < reads; number += 1 + reads / 6) {
+      SCOPED_TRACE(fmt::format("{} before read {} of {}", file.string(), number, reads));
+      Program program(sanitize({"-q"}), with_faults(fmt::format("read:{}:stop", number)));
+      int status = 0;
+      ASSERT_EQ(::waitpid(program.pid(), &status, WUNTRACED), program.pid());
+      ASSERT_TRUE(WIFSTOPPED(status));
+      fs::resize_file(file, bytes.size() / 2);
+      ::kill(program.pid(), SIGCONT);
+      const RunResult run = program.wait();
+      testing::write_file(file, bytes);
+      if (run.code == 0) {  // all of it had been read
+        expect_same_output(run);
+        continue;
+      }
+      ++refused;
+      expect_clean_failure(run, file.parent_path().string(), 3);
+    }
+    EXPECT_GT(refused, 0U) << file;
+  }
+}
+
 TEST_F(FailingCall, InputThatIsCutWhileItIsRead) {
   const fs::path weights = unlearned() / "model-00001-of-00002.safetensors";
   const std::string bytes = testing::read_file(weights);
