@@ -47,6 +47,21 @@ def weights():
     write("index", "escape", {"weight_map": {"a": "../model-1.safetensors"}})
 
 
+def pairs():
+    """One small model in the layouts that are paired with one another."""
+    f = lambda *shape: numpy.arange(numpy.prod(shape), dtype=numpy.float32).reshape(shape)  # noqa: E731
+    experts = "model.layers.0.mlp.experts."
+    rest = {"model.embed_tokens.weight": f(4, 2), "model.norm.weight": f(2), "lm_head.weight": f(4, 2)}
+    single = {f"{experts}{e}.{part}.weight": f(*shape) for e in range(2)
+              for part, shape in (("gate_proj", (3, 2)), ("up_proj", (3, 2)), ("down_proj", (2, 3)))}
+    fused = {experts + "gate_up_proj": f(2, 6, 2), experts + "down_proj": f(2, 2, 3)}
+    write("pair", "valid-single", safetensors.numpy.save({**rest, **single}))
+    write("pair", "valid-fused", safetensors.numpy.save({**rest, **fused, "model.rotary_emb.inv_freq": f(2)}))
+    write("pair", "valid-wrapped", safetensors.numpy.save({"module." + name: value for name, value in {**rest, **single}.items()}))
+    header = json.dumps({experts + "gate_up_proj": {"dtype": "F32", "shape": [1 << 50, 2, 0], "data_offsets": [0, 0]}}).encode()
+    write("pair", "experts-without-elements", struct.pack("<Q", len(header)) + header)
+
+
 def configurations():
     common = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 64,
               "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "hidden_act": "silu"}
@@ -136,6 +151,14 @@ def tokenizer_files():
     unigram = train(models.Unigram(), trainers.UnigramTrainer(vocab_size=60, special_tokens=["<unk>", "<s>"], unk_token="<unk>", show_progress=False),
                     pre_tokenizer=pre_tokenizers.Metaspace(), decoder=decoders.Metaspace(), normalizer=normalizers.Sequence([normalizers.NFC()]))
     write("tokenizer_json", "valid-unigram", unigram)
+    double = {"type": "Replace", "pattern": {"String": "o"}, "content": "oo"}
+    made = json.loads(text)
+    made["normalizer"] = {"type": "Sequence", "normalizers": [double] * 40}
+    write("tokenizer_json", "normalizers-that-double", made)
+    made = json.loads(text)
+    made["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [
+        {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}] * 40}
+    write("tokenizer_json", "letters-that-double", made)
     write("tokenizer_text", "valid-first", "\0Hello world's end\r\n  é世😀")
     write("tokenizer_text", "valid-second", "\1hello <s> world")
     write("tokenizer_text", "valid-third", "\2low lower 123")
@@ -153,6 +176,8 @@ def sentencepiece_files():
         subprocess.run(["spm_train", f"--input={texts}", f"--model_prefix={work}/m", "--vocab_size=300", "--model_type=bpe", "--byte_fallback=true",
                         "--normalization_rule_name=identity", "--remove_extra_whitespaces=false", "--minloglevel=2"], check=True)
         write("sentencepiece", "valid-bpe", (Path(work) / "m.model").read_bytes())
+    write("special_tokens", "map", {"bos_token": "<s>", "eos_token": {"content": "</s>", "lstrip": False}, "unk_token": "<unk>"})
+    write("special_tokens", "valid-added", {"<new>": 300})
     write("tokenizer_config", "valid-llama", {"tokenizer_class": "LlamaTokenizer", "add_bos_token": True, "add_eos_token": False, "bos_token": "<s>",
           "eos_token": "</s>", "unk_token": {"content": "<unk>", "lstrip": False, "normalized": True, "rstrip": False, "single_word": False, "__type": "AddedToken"},
           "legacy": True, "chat_template": "{{ bos_token }}{{ messages[0]['content'] }}"})
@@ -202,6 +227,16 @@ def command_files():
     write("config_file", "unknown", '[collect]\nmax_length = 0x10\n')
 
 
+SCRIPT = "<script>stranger"  # what no page may hold
+
+
+def scripted_report(report):
+    report["tensors"][0]["name"] += SCRIPT
+    report["options"]["include"] = [SCRIPT]
+    report["model"]["architecture"] = report["inputs"]["retain"][0]["name"] = SCRIPT
+    return report
+
+
 def reports():
     """Of runs on the pair maker's smallest models: `sagesan demo` keeps its models for that."""
     with tempfile.TemporaryDirectory() as work:
@@ -213,11 +248,13 @@ def reports():
         report = json.loads((Path(work) / "out/sagesan_report.json").read_text())
         write("report", "valid-sanitize", report)
         write("figures", "valid-sanitize", report)
+        write("report", "valid-script", scripted_report(report))
         few = Path(work) / "few.jsonl"
         few.write_text("".join((pair / "forget.jsonl").read_text().splitlines(keepends=True)[:2]))
         evaluation = json.loads(subprocess.run([sagesan, "evaluate", "--quiet", "--model", pair / "ga", "--data", f"forget={few}", "--forget", "forget", "--json", "-"],
                                                check=True, stdout=subprocess.PIPE).stdout)
         write("evaluation", "valid-one", evaluation)
+        write("evaluation", "valid-script", {"data": {SCRIPT: evaluation["data"]["forget"]}})
         write("figures", "valid-evaluation", evaluation)
         sweep = json.loads(subprocess.run([sagesan, "sweep", *common, "--forget", few, "--retain-eval", few, "--methods", "sage", "--strengths", "1,3", "--json", "-"],
                                           check=True, stdout=subprocess.PIPE).stdout)
@@ -227,5 +264,5 @@ def reports():
 
 
 if __name__ == "__main__":
-    for make in (json_files, weights, configurations, adapters, pickles, tokenizer_files, sentencepiece_files, texts, moments, command_files, reports):
+    for make in (json_files, weights, pairs, configurations, adapters, pickles, tokenizer_files, sentencepiece_files, texts, moments, command_files, reports):
         make()

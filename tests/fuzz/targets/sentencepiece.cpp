@@ -19,7 +19,26 @@ void encode_in(const std::filesystem::path& directory) {
     require(id >= 0 && id < tokenizer.size(), "an id outside the vocabulary");
 }
 
+void put_sound_model() {
+  static const std::string model = [] {
+    std::ifstream file(valid_seeds("sentencepiece").front(), std::ios::binary);
+    return std::string{std::istreambuf_iterator<char>(file), {}};
+  }();
+  std::filesystem::create_directory(scratch() / "slow");
+  put("slow/tokenizer.model", model);
+}
+
 }  // namespace
+
+FUZZ_TARGET(special_tokens) {
+  put_sound_model();
+  std::filesystem::remove(scratch() / "slow/tokenizer_config.json");
+  for (const char* name : {"slow/special_tokens_map.json", "slow/added_tokens.json"}) {
+    const auto path = put(name, bytes);
+    loads_or_refuses([] { encode_in(scratch() / "slow"); });
+    std::filesystem::remove(path);
+  }
+}
 
 FUZZ_TARGET(sentencepiece) {
   std::filesystem::create_directory(scratch() / "slow");
@@ -29,12 +48,7 @@ FUZZ_TARGET(sentencepiece) {
 }
 
 FUZZ_TARGET(tokenizer_config) {
-  static const std::string model = [] {
-    std::ifstream file(valid_seeds("sentencepiece").front(), std::ios::binary);
-    return std::string{std::istreambuf_iterator<char>(file), {}};
-  }();
-  std::filesystem::create_directory(scratch() / "slow");
-  put("slow/tokenizer.model", model);
+  put_sound_model();
   put("slow/tokenizer_config.json", bytes);
   loads_or_refuses([] { encode_in(scratch() / "slow"); });
   try {
