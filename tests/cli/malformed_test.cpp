@@ -347,13 +347,16 @@ class MalformedDescription : public MalformedFile {
     succeed({"collect", "--base", base(), "--retain", retain(), "--out", moments(), "-q"});
   }
   fs::path moments() const { return root_ / "m.safetensors"; }
-  void describe(const std::string& model) const {
+  void edit_header(const std::function<void(json&)>& edit) const {
     const std::string file = testing::read_file(moments());
     uint64_t length = 0;
     std::memcpy(&length, file.data(), sizeof length);
     json header = json::parse(file.substr(sizeof length, length));
-    header["__metadata__"]["model"] = model;
+    edit(header);
     testing::write_file(moments(), safetensors(header.dump(), file.substr(sizeof length + length)));
+  }
+  void describe(const std::string& model) const {
+    edit_header([&](json& header) { header["__metadata__"]["model"] = model; });
   }
   Arguments sanitize_with_moments() const {
     return {"sanitize",  "--base",  base(),  "--unlearned", unlearned(),
@@ -415,6 +418,61 @@ INSTANTIATE_TEST_SUITE_P(
          "is one of the parameters"},
     }),
     name_of);
+
+/// Every field of a moments file.
+TEST_F(MalformedDescription, MomentsWithAWrongField) {
+  const std::string sound = testing::read_file(moments());
+  const auto refuse_header = [&](const std::function<void(json&)>& edit,
+                                 const std::string& message) {
+    SCOPED_TRACE(message);
+    testing::write_file(moments(), sound);
+    edit_header(edit);
+    refuse(sanitize_with_moments(), 3, {moments().string(), message});
+  };
+  for (const char* key : {"format_version", "base_identity", "tokenizer_identity", "max_length",
+                          "token_cap", "retain_files", "retain_fields"}) {
+    refuse_header([&](json& header) { header["__metadata__"].erase(key); },
+                  std::string("__metadata__ '") + key + "': missing");
+  }
+  const auto refuse_value = [&](const char* key, const std::string& value,
+                                const std::string& message) {
+    refuse_header([&](json& header) { header["__metadata__"][key] = value; },
+                  std::string("__metadata__ '") + key + "': " + message);
+  };
+  refuse_value("format_version", "2", "'2': this sagesan reads version 1");
+  for (const char* number : {"-1", "x", "", "1.5x", "99999999999999999999"})
+    refuse_value("max_length", number, "'" + std::string(number) + "' is no number of 0 or more");
+  for (const char* number : {"-1", "nan", "inf", "1e999", " 1"})
+    refuse_value("token_cap", number, "'" + std::string(number) + "' is no number of 0 or more");
+  refuse_value("retain_files", "{", "not valid JSON");
+  refuse_value("retain_files", "[1]", "expected");
+  refuse_value("retain_files", R"([{"name":"r","xxh3":"0","records":-1,"tokens":1}])", "key");
+  refuse_value("retain_fields", "1", "expected a list of texts");
+  refuse_value("retain_fields", "[1]", "expected a list of texts");
+  // The tensors of a site, each by itself.
+  const std::string site = "layers.0.attention_input.";
+  for (const char* part : {"count", "weight", "mean_sum", "largest_token"}) {
+    refuse_header(
+        [&](json& header) {
+          header["layers.0.of_nothing"] = header[site + part];
+          header.erase(site + part);
+        },
+        "tensor '" + site + part + "': missing");
+    refuse_header([&](json& header) { header[site + part]["shape"].push_back(1); },
+                  "tensor '" + site + part + "': expected ");
+  }
+  refuse_header(
+      [&](json& header) {
+        header[site + "of_nothing"] = header[site + "sum"];
+        header.erase(site + "sum");
+      },
+      "belongs to no moments file");
+  refuse_header(
+      [&](json& header) {
+        header[site + "sum"]["shape"] = {16, 64};
+      },
+      "is no moment: shape [16, 64]");
+}
 
 TEST_F(MalformedDescription, ArchitectureIsEscapedOnTheTerminal) {
   describe(R"({"architecture":"Odd\u001b[31m","parameters":{}})");
