@@ -140,8 +140,9 @@ class Group {
       highest = at::where(higher, value, highest);
     }
     if (!all_finite(highest)) {
-      throw Error(ExitCode::kBadInput,
-                  "the model's logits are not finite: its weights hold NaN or infinity");
+      throw Error(
+          ExitCode::kBadInput,
+          "the model's logits are not finite: its weights hold NaN, infinity or numbers too large");
     }
     return best;
   }

@@ -99,7 +99,8 @@ std::vector<TextScore> ScoringRun::finish(const Progress& progress) {
   const TargetScores found = score_targets(decoder_, model_, states, expected, progress);
   if (!all_finite(found.log_likelihood)) {
     throw Error(ExitCode::kBadInput,
-                "the model's likelihoods are not finite: its weights hold NaN or infinity");
+                "the model's likelihoods are not finite: its weights hold NaN, infinity or numbers "
+                "too large");
   }
   const Tensor log_likelihood = found.log_likelihood.cpu();
   const Tensor greedy = (found.best == expected).cpu();
