@@ -38,8 +38,9 @@ TokenData read_token_data(const std::vector<std::filesystem::path>& files, const
     return limits.max_tokens > 0 && data.batch.tokens() >= limits.max_tokens;
   };
   for (const std::filesystem::path& path : files) {
-    RetainFileReport report{.name = printable(path.filename().string()), .hash = hash_file(path)};
-    for (const Record& record : read_records(path, texts.records)) {
+    const std::string bytes = read_records_file(path);  // once: the hash is of what was used
+    RetainFileReport report{.name = printable(path.filename().string()), .hash = hash_bytes(bytes)};
+    for (const Record& record : parse_records(bytes, path.string(), texts.records)) {
       if (full()) {
         ++report.left_out;
         continue;

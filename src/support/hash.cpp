@@ -39,6 +39,12 @@ std::string Hasher::hex() const {
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
 }
 
+std::string hash_bytes(std::string_view bytes) {
+  Hasher hasher;
+  hasher.add(std::as_bytes(std::span(bytes)));
+  return hasher.hex();
+}
+
 std::string hash_file(const std::filesystem::path& path) {
   constexpr size_t kBlock = size_t{1} << 20;
   const InputFile file(path);

@@ -180,10 +180,17 @@ std::vector<Record> read_plain_text(const std::vector<Line>& lines, const Record
 
 }  // namespace
 
+std::string read_records_file(const std::filesystem::path& file) {
+  return read_text_file(file, kMaxRecordsBytes);
+}
+
 std::vector<Record> read_records(const std::filesystem::path& file, const RecordOptions& options) {
+  return parse_records(read_records_file(file), file.string(), options);
+}
+
+std::vector<Record> parse_records(std::string_view text, const std::string& name,
+                                  const RecordOptions& options) {
   check_options(options);
-  const std::string name = file.string();
-  const std::string text = read_text_file(file, kMaxRecordsBytes);
   check_content(text, name);
   const std::vector<Line> lines = split_lines(text);
   const std::string start = first_two(text);

@@ -45,7 +45,7 @@ ChatTemplate read_template_file(const std::filesystem::path& file) {
     fail(std::min(text.find("{%"), text.find("{{")),
          "Jinja is not run; write the text out, with {question} and {answer}");
   }
-  const std::string hash = hash_file(file);
+  const std::string hash = hash_bytes(text);
   if (text.ends_with('\n')) text.pop_back();
   if (text.ends_with('\r')) text.pop_back();
 

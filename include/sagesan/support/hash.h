@@ -29,6 +29,8 @@ class Hasher {
   std::unique_ptr<State> state_;
 };
 
+/// xxh3-128 of these bytes, as `hash_file` has it of a file of them.
+std::string hash_bytes(std::string_view bytes);
 /// xxh3-128 of a file's bytes.
 std::string hash_file(const std::filesystem::path& path);
 

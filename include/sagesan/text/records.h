@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sagesan/text/chat_template.h"
@@ -62,6 +63,11 @@ struct RecordOptions {
 /// null, of another type or blank; `UsageError` for an empty or repeated name in `fields`.
 std::vector<Record> read_records(const std::filesystem::path& file,
                                  const RecordOptions& options = {});
+/// The two steps of it: the file's bytes, at most 1 GiB; and their records, where messages call the
+/// file `name`.
+std::string read_records_file(const std::filesystem::path& file);
+std::vector<Record> parse_records(std::string_view bytes, const std::string& name,
+                                  const RecordOptions& options = {});
 
 /// The ids of one record.
 struct EncodedText {
