@@ -99,7 +99,7 @@ TEST_F(Options, Threads) {
   refuse(evaluate({"--threads", "2"}), 2, {"--threads"});  // given twice
   for (const char* subcommand : {"inspect", "families", "tokenize", "merge"})
     refuse({subcommand, "--threads", "2"}, 2, {});
-  refuse({"demo", "--threads", "-1"}, 2, {"--threads -1: expected 0 to 4096"});
+  refuse({"demo", "--threads", "-1"}, 2, {"--threads -1: expected 0 to 1024"});
 }
 
 /// What the machine does not have, and what no machine has.
