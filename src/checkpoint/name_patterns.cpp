@@ -40,11 +40,12 @@ bool is_plain(const std::string& expression) {
 
 bool ends_with_plain(const std::string& key, const std::string& expression) {
   size_t at = key.size();
-  for (auto c = expression.rbegin(); c != expression.rend(); ++c) {
+  for (size_t left = expression.size(); left > 0; --left) {
+    const char c = expression[left - 1];
     if (at == 0) return false;
     --at;
-    if (*c != '.') {
-      if (key[at] != *c) return false;
+    if (c != '.') {
+      if (key[at] != c) return false;
       continue;
     }
     if (key[at] == '\n') return false;
