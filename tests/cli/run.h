@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <functional>
 #include <sstream>
@@ -43,6 +44,8 @@ class Program {
       const int err_fd = ::open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
       ::dup2(out_fd, STDOUT_FILENO);
       ::dup2(err_fd, STDERR_FILENO);
+      // The tests may run in the background of a shell, which ignores it there.
+      ::signal(SIGINT, SIG_DFL);
       // Nothing may hang: a run that does ends by a signal.
       ::alarm(600);
       if (prepare) prepare();
