@@ -318,12 +318,13 @@ void check_buffer() {
 
 void apply_threads(const Common& common) {
   const auto threads = static_cast<int>(parse_integer("--threads", common.threads, 0, 1024));
-  // BLAS, OpenMP and libtorch have threads each, at first as many as there are cores.
-  const size_t all =
-      3 * std::max<size_t>(static_cast<size_t>(threads), std::thread::hardware_concurrency());
-  check_threads_start(all);
+  // BLAS and libtorch start as many as there are cores at first, OpenMP as many as are asked for.
+  const size_t cores = std::thread::hardware_concurrency();
+  const size_t asked = threads > 0 ? static_cast<size_t>(threads) : cores;
+  const size_t of_each = std::max(asked, cores);
+  check_threads_start(2 * of_each + asked);
   jobs();
-  check_threads_start(all);  // once more: the libraries have taken memory
+  check_threads_start(of_each + asked);  // BLAS has its own now, and memory was taken
   check_buffer();
   jobs().set_threads(threads);
   if (jobs().is_reference_blas()) {
