@@ -42,6 +42,17 @@ const Json& sequence_elements(const Json& component, const std::string& where,
   return elements;
 }
 
+void for_each_step(const Json& component, const std::string& where, std::string_view key,
+                   const std::function<void(const Json& step, const std::string& type,
+                                            const std::string& where)>& visit) {
+  const std::string type = component_type(component, where);
+  if (type != "Sequence") return visit(component, type, where);
+  require_known_keys(component, where, {"type", key});
+  size_t i = 0;
+  for (const Json& step : sequence_elements(component, where, key))
+    for_each_step(step, fmt::format("{}[{}]", where, i++), key, visit);
+}
+
 void check_growth(size_t before, size_t now, const std::string& where) {
   if (now <= 1024 || now / 32 <= before) return;
   throw InputError(where, fmt::format("makes a text of {} bytes one of {} or more: more than 32 "

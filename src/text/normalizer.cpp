@@ -87,22 +87,16 @@ Normalizer read_one_normalizer(const std::string& type, const Json& normalizer,
   refuse_type(where, type);
 }
 
-/// Those of a Sequence are added one by one, so that one check sees how they all let a text grow.
-void add_normalizers(const Json& normalizer, const std::string& where,
-                     std::vector<Normalizer>& steps) {
-  const std::string type = component_type(normalizer, where);
-  if (type != "Sequence") return steps.push_back(read_one_normalizer(type, normalizer, where));
-  require_known_keys(normalizer, where, {"type", "normalizers"});
-  size_t i = 0;
-  for (const Json& step : sequence_elements(normalizer, where, "normalizers"))
-    add_normalizers(step, fmt::format("{}[{}]", where, i++), steps);
-}
-
 }  // namespace
 
 Normalizer read_normalizer(const Json* normalizer, const std::string& where) {
-  std::vector<Normalizer> steps;
-  if (normalizer != nullptr) add_normalizers(*normalizer, where, steps);
+  std::vector<Normalizer> steps;  // in one list, so that one check sees how all let a text grow
+  if (normalizer != nullptr) {
+    for_each_step(*normalizer, where, "normalizers",
+                  [&](const Json& step, const std::string& type, const std::string& place) {
+                    steps.push_back(read_one_normalizer(type, step, place));
+                  });
+  }
   return [steps, where](std::string& text) {
     const size_t before = text.size();
     for (const Normalizer& step : steps) {

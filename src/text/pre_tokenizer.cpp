@@ -137,26 +137,18 @@ PreTokenizer read_one_pre_tokenizer(const std::string& type, const Json& pre_tok
   refuse_type(where, type);
 }
 
-/// Those of a Sequence are added one by one, so that one check sees how they all let a text grow.
-void add_pre_tokenizers(const Json& pre_tokenizer, const std::string& where, bool& placed,
-                        std::vector<PreTokenizer>& steps) {
-  const std::string type = component_type(pre_tokenizer, where);
-  if (type != "Sequence") {
-    steps.push_back(read_one_pre_tokenizer(type, pre_tokenizer, where, placed));
-    placed = placed && type != "ByteLevel" && type != "Metaspace";  // the others only cut
-    return;
-  }
-  require_known_keys(pre_tokenizer, where, {"type", "pretokenizers"});
-  size_t i = 0;
-  for (const Json& step : sequence_elements(pre_tokenizer, where, "pretokenizers"))
-    add_pre_tokenizers(step, fmt::format("{}[{}]", where, i++), placed, steps);
-}
-
 }  // namespace
 
 PreTokenizer read_pre_tokenizer(const Json* pre_tokenizer, const std::string& where, bool placed) {
-  std::vector<PreTokenizer> steps;
-  if (pre_tokenizer != nullptr) add_pre_tokenizers(*pre_tokenizer, where, placed, steps);
+  std::vector<PreTokenizer> steps;  // in one list, so that one check sees how all let a text grow
+  if (pre_tokenizer != nullptr) {
+    for_each_step(*pre_tokenizer, where, "pretokenizers",
+                  [&](const Json& step, const std::string& type, const std::string& place) {
+                    steps.push_back(read_one_pre_tokenizer(type, step, place, placed));
+                    // The others only cut.
+                    placed = placed && type != "ByteLevel" && type != "Metaspace";
+                  });
+  }
   return [steps, where](Pieces& pieces) {
     const size_t before = pieces.text.size();
     for (const PreTokenizer& step : steps) {

@@ -138,16 +138,6 @@ TextDecoder read_one_decoder(const std::string& type, const Json& decoder,
   refuse_type(where, type);
 }
 
-/// Those of a Sequence are added one by one, so that one check sees how they all let a text grow.
-void add_decoders(const Json& decoder, const std::string& where, std::vector<TextDecoder>& steps) {
-  const std::string type = component_type(decoder, where);
-  if (type != "Sequence") return steps.push_back(read_one_decoder(type, decoder, where));
-  require_known_keys(decoder, where, {"type", "decoders"});
-  size_t i = 0;
-  for (const Json& step : sequence_elements(decoder, where, "decoders"))
-    add_decoders(step, fmt::format("{}[{}]", where, i++), steps);
-}
-
 size_t total_size(const Tokens& pieces) {
   return std::accumulate(pieces.begin(), pieces.end(), size_t{0},
                          [](size_t sum, const std::string& piece) { return sum + piece.size(); });
@@ -167,8 +157,11 @@ std::string replace_all(std::string_view text, std::string_view from, std::strin
 
 TextDecoder read_text_decoder(const Json* decoder, const std::string& where) {
   if (decoder == nullptr) return [](Tokens& pieces) { pieces = {joined(pieces, " ")}; };
-  std::vector<TextDecoder> steps;
-  add_decoders(*decoder, where, steps);
+  std::vector<TextDecoder> steps;  // in one list, so that one check sees how all let a text grow
+  for_each_step(*decoder, where, "decoders",
+                [&](const Json& step, const std::string& type, const std::string& place) {
+                  steps.push_back(read_one_decoder(type, step, place));
+                });
   return [steps, where](Tokens& pieces) {
     const size_t before = total_size(pieces);
     for (const TextDecoder& step : steps) {

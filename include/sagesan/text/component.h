@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -27,6 +28,12 @@ std::string token_content(const Json& token, const std::string& where);
 /// The elements of the array under `key` of a Sequence component.
 const Json& sequence_elements(const Json& component, const std::string& where,
                               std::string_view key);
+
+/// Calls `visit` for a component, with its type and place, or where it is a Sequence for each of
+/// its steps under `key` in their order, however deep.
+void for_each_step(const Json& component, const std::string& where, std::string_view key,
+                   const std::function<void(const Json& step, const std::string& type,
+                                            const std::string& where)>& visit);
 
 /// Throws `InputError` where steps of the tokenizer make a text of `before` bytes one of `now`,
 /// more than 32 times as long and more than 1 KiB: steps of a stranger's file can double a text one
