@@ -4,15 +4,16 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <ctime>
 #include <utility>
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
 #include "sagesan/support/error.h"
+#include "sagesan/support/processor_time.h"
 
 namespace sagesan {
 namespace {
@@ -20,7 +21,7 @@ namespace {
 /// Far above what names need, far below what anybody waits for.
 constexpr uint32_t kMatchLimit = 100'000;
 constexpr uint32_t kHeapLimitKib = 16'384;
-constexpr double kMostSeconds = 10;
+constexpr std::chrono::seconds kMost{10};
 
 [[noreturn]] void fail(const std::string& expression, int error, const std::string& where) {
   std::array<PCRE2_UCHAR, 256> text{};
@@ -52,12 +53,6 @@ bool ends_with_plain(const std::string& key, const std::string& expression) {
     while (at > 0 && (static_cast<unsigned char>(key[at]) & 0xC0) == 0x80) --at;  // UTF-8
   }
   return at == 0 || key[at - 1] == '.';
-}
-
-double processor_seconds() {
-  timespec time{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
 }  // namespace
@@ -92,11 +87,11 @@ bool NamePatterns::matches(const Pattern& pattern, const std::string& key) const
 }
 
 std::optional<double> NamePatterns::find(const std::string& key) const {
-  const double start = processor_seconds();
+  const auto start = processor_time();
   const auto found = std::find_if(patterns_.begin(), patterns_.end(),
                                   [&](const Pattern& pattern) { return matches(pattern, key); });
-  seconds_ += processor_seconds() - start;
-  if (seconds_ > kMostSeconds)
+  taken_ += processor_time() - start;
+  if (taken_ > kMost)
     throw InputError(where_,
                      fmt::format("{} expressions: matching them takes too long", patterns_.size()));
   return found == patterns_.end() ? std::nullopt : std::optional(found->value);

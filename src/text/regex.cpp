@@ -7,11 +7,11 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <ctime>
 #include <memory>
 #include <optional>
 
 #include "sagesan/support/error.h"
+#include "sagesan/support/processor_time.h"
 #include "sagesan/support/utf8.h"
 #include "sagesan/text/oniguruma.h"
 
@@ -65,14 +65,6 @@ struct Workspace {
 };
 
 using Clock = std::chrono::steady_clock;
-
-/// Of this thread: a program that was stopped, or that others keep from running, has not taken
-/// long. Asking for it costs more than the clock does.
-std::chrono::nanoseconds processor_time() {
-  timespec time{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-}
 
 }  // namespace
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -33,7 +34,7 @@ class NamePatterns {
 
   std::string where_;
   std::vector<Pattern> patterns_;
-  mutable double seconds_ = 0;  ///< of the processor, taken by matching
+  mutable std::chrono::nanoseconds taken_{0};  ///< of the processor, by matching
 };
 
 }  // namespace sagesan
