@@ -47,7 +47,6 @@ SanitizeReport start_report(const SanitizeOptions& options, const SanitizeInputs
   report.family = inputs.map.family;
   report.architecture = inputs.map.architecture;
   report.base_identity = updates.base_identity;
-  report.base_configuration = configuration_identity(options.base);
   report.unlearned_identity = updates.unlearned_identity;
   if (inputs.unlearned.adapters) report.routers = inputs.unlearned.adapters->front().router_names();
   report.tensors_total = static_cast<int64_t>(updates.updates.size());
@@ -227,6 +226,7 @@ SanitizeResult sanitize_with(const SanitizeOptions& options,
   give_plan_notices(inputs, plan, notice);
   give_memory_notice(options, result, notice);
   result.report.search = search;
+  result.report.base_configuration = companions.first;
   if (options.dry_run) {
     add_plan(plan, result.report);
     return result;
