@@ -35,13 +35,19 @@ Tokenizer byte_level_tokenizer() {
   return load(file);
 }
 
+/// Those bytes, and then words that the tokenizers know.
+std::string any_text(const std::string& bytes) {
+  const auto words = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
+      "hell", " hello", "\n", " ", "\t ", "\xC3\xA9", "\xF0\x9F\x98\x80", "12", "'s", "h"));
+  std::string text = replace_invalid_utf8(bytes);
+  for (const std::string& word : words) text += word;
+  return text;
+}
+
 RC_GTEST_PROP(TokenizerProperties, ByteLevelTextsDecodeToThemselves, (const std::string& bytes)) {
   static const Tokenizer tokenizer = byte_level_tokenizer();
   static const Detokenizer detokenizer = tokenizer.detokenizer();
-  const auto words = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
-      "hell", " hello", "\n", "\t ", "\xC3\xA9", "\xF0\x9F\x98\x80", "12", "'s", "h"));
-  std::string text = replace_invalid_utf8(bytes);
-  for (const std::string& word : words) text += word;
+  const std::string text = any_text(bytes);
   RC_ASSERT(detokenizer.decode(tokenizer.encode(text)) == text);
 }
 
@@ -75,10 +81,7 @@ RC_GTEST_PROP(TokenizerProperties, TextsOfBytesAndMarksDecodeToThemselves,
               (const std::string& bytes)) {
   static const Tokenizer tokenizer = byte_fallback_tokenizer();
   static const Detokenizer detokenizer = tokenizer.detokenizer();
-  const auto words = *rc::gen::container<std::vector<std::string>>(rc::gen::element<std::string>(
-      "hell", " hello", "\n", " ", "\t", "\xC3\xA9", "\xF0\x9F\x98\x80", "12", "h"));
-  std::string text = replace_invalid_utf8(bytes);
-  for (const std::string& word : words) text += word;
+  const std::string text = any_text(bytes);
   RC_PRE(text.find("\u2581") == std::string::npos);  // the mark itself becomes a space
   RC_ASSERT(detokenizer.decode(tokenizer.encode(text)) == text);
 }
