@@ -125,5 +125,10 @@ void set_plain_mutator(PlainMutator mutator) { plain_mutator = mutator; }
 size_t mutate_plain(uint8_t* bytes, size_t size, size_t most) {
   return plain_mutator == nullptr ? size : plain_mutator(bytes, size, most);
 }
+void mutate_part(std::string& part) {
+  const size_t size = part.size();
+  part.resize(size + 64);
+  part.resize(mutate_plain(reinterpret_cast<uint8_t*>(part.data()), size, part.size()));
+}
 
 }  // namespace sagesan::fuzz

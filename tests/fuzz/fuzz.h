@@ -63,10 +63,18 @@ std::vector<std::filesystem::path> valid_seeds(const std::string& target);
 /// The mutator of whatever is a safetensors file: half the time it changes the header's text and
 /// then mends the header's length, the tensors' offsets and the data's size.
 size_t mutate_safetensors(uint8_t* bytes, size_t size, size_t most, unsigned seed);
+/// Of a zip archive: half the time it changes the name or the data of one file in it and makes the
+/// archive anew.
+size_t mutate_zip(uint8_t* bytes, size_t size, size_t most, unsigned seed);
+/// Of a protobuf message: half the time it changes, repeats or drops one field, in messages within
+/// it too, and mends the lengths.
+size_t mutate_protobuf(uint8_t* bytes, size_t size, size_t most, unsigned seed);
 
 /// libFuzzer's; the replay has none.
 using PlainMutator = size_t (*)(uint8_t* bytes, size_t size, size_t most);
 void set_plain_mutator(PlainMutator mutator);
 size_t mutate_plain(uint8_t* bytes, size_t size, size_t most);
+/// A part of a file, which may grow by some bytes.
+void mutate_part(std::string& part);
 
 }  // namespace sagesan::fuzz

@@ -47,8 +47,7 @@ size_t mutate_safetensors(uint8_t* bytes, size_t size, size_t most, unsigned see
   if (seed % 2 == 0 || size < sizeof length || length > size - sizeof length)
     return mutate_plain(bytes, size, most);
   std::string text(reinterpret_cast<const char*>(bytes) + sizeof length, length);
-  text.resize(length + 64);
-  text.resize(mutate_plain(reinterpret_cast<uint8_t*>(text.data()), length, text.size()));
+  mutate_part(text);
   uint64_t data = size - sizeof length - length;
   json header = json::parse(text, nullptr, false);
   if (header.is_object()) {

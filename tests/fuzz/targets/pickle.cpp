@@ -22,7 +22,7 @@ void open_archive(std::string_view bytes) {
 
 }  // namespace
 
-FUZZ_TARGET(torch_archive) { open_archive(bytes); }
+FUZZ_TARGET(torch_archive, mutate_zip) { open_archive(bytes); }
 
 FUZZ_TARGET(pickle) {
   const std::string storage(96, '\x3f');

@@ -40,7 +40,7 @@ FUZZ_TARGET(special_tokens) {
   }
 }
 
-FUZZ_TARGET(sentencepiece) {
+FUZZ_TARGET(sentencepiece, mutate_protobuf) {
   std::filesystem::create_directory(scratch() / "slow");
   put("slow/tokenizer.model", bytes);
   std::filesystem::remove(scratch() / "slow/tokenizer_config.json");
