@@ -139,11 +139,7 @@ class Group {
       best = at::where(higher, index + first, best);
       highest = at::where(higher, value, highest);
     }
-    if (!all_finite(highest)) {
-      throw Error(
-          ExitCode::kBadInput,
-          "the model's logits are not finite: its weights hold NaN, infinity or numbers too large");
-    }
+    decoder_.require_finite(highest, "logits");
     return best;
   }
 

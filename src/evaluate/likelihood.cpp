@@ -97,11 +97,7 @@ std::vector<TextScore> ScoringRun::finish(const Progress& progress) {
       hidden_.tensor().index_select(0, at::tensor(positions, at::kLong).to(device_));
   const Tensor expected = at::tensor(targets, at::kLong).to(device_);
   const TargetScores found = score_targets(decoder_, model_, states, expected, progress);
-  if (!all_finite(found.log_likelihood)) {
-    throw Error(ExitCode::kBadInput,
-                "the model's likelihoods are not finite: its weights hold NaN, infinity or numbers "
-                "too large");
-  }
+  decoder_.require_finite(found.log_likelihood, "likelihoods");
   const Tensor log_likelihood = found.log_likelihood.cpu();
   const Tensor greedy = (found.best == expected).cpu();
   const auto* value = log_likelihood.data_ptr<double>();

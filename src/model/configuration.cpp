@@ -158,14 +158,19 @@ RopeConfiguration read_rope(const JsonObject& config, const Json* parameters,
                                                                        : result.max_positions);
   }
   const Json none = Json::object();
+  const char* spelling =
+      config.find("rope_parameters") != nullptr ? "rope_parameters" : "rope_scaling";
   const JsonObject rope(parameters != nullptr ? *parameters : none,
-                        config.where() + ": rope_parameters");
+                        config.where() + ": " + spelling);
   result.theta =
-      positive(rope, "rope_theta",
+      positive(rope.contains("rope_theta") ? rope : config, "rope_theta",
                rope.number_or("rope_theta", config.number_or("rope_theta", defaults.theta)));
   const double share = rope.number_or(
       "partial_rotary_factor", config.number_or("partial_rotary_factor", defaults.rotated_share));
-  if (!(share > 0 && share <= 1)) rope.fail("partial_rotary_factor", "expected a share in (0, 1]");
+  if (!(share > 0 && share <= 1)) {
+    (rope.contains("partial_rotary_factor") ? rope : config)
+        .fail("partial_rotary_factor", "expected a share in (0, 1]");
+  }
   result.dimension = static_cast<int64_t>(static_cast<double>(head_dimension) * share);
   const std::string type = rope.string_or("rope_type", rope.string_or("type", "default"));
   if (type != "default") read_scaling(config, rope, type, length_is_outside, result);

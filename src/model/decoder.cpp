@@ -1,5 +1,7 @@
 #include "sagesan/model/decoder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "layer.h"
@@ -44,6 +46,13 @@ Decoder::Decoder(const ModelConfiguration& model, const Checkpoint& checkpoint, 
 }
 
 Decoder::~Decoder() = default;
+
+void Decoder::require_finite(const Tensor& values, std::string_view what) const {
+  if (all_finite(values)) return;
+  throw InputError(
+      checkpoint_.path().string(),
+      fmt::format("the model's {} are not finite: its weights hold numbers too large", what));
+}
 
 void Decoder::keep_weights() {
   if (kept_ == nullptr) kept_ = std::make_unique<KeptWeights>();

@@ -257,9 +257,14 @@ TEST_F(BadValues, ActivationsThatAreAllZeroNameTheCheckpointTheyCameFrom) {
 
 TEST_F(BadValues, EvaluateNamesTheModel) {
   make_pair();
+  const std::vector<std::string> command = {
+      "evaluate", "--model", base(), "--data", "a=" + retain().string(), "--device", "cpu"};
   put(base(), testing::base_weights({}), "model.layers.0.self_attn.o_proj.weight", kNan);
-  refuse({"evaluate", "--model", base(), "--data", "a=" + retain().string(), "--device", "cpu"}, 3,
-         {base().string(), "not finite"});
+  refuse(command, 3, {base().string(), "not finite"});
+  TinyWeights weights = testing::base_weights({});
+  for (double& value : tensor_named(weights, "lm_head.weight").values) value *= 3e38;
+  testing::write_checkpoint(base(), {}, weights);
+  refuse(command, 3, {base().string() + ": the model's likelihoods are not finite"});
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ class ScoringRun {
   void embed();
   void run_layer(int64_t layer);
   /// The final norm, and the head in blocks of vocabulary rows. A text without a scored token has
-  /// an empty score. Throws `Error` where a likelihood is not finite.
+  /// an empty score. Throws `InputError` where a likelihood is not finite.
   std::vector<TextScore> finish(const Progress& progress);
 
  private:

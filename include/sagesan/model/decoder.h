@@ -96,6 +96,10 @@ class Decoder {
   /// Rows [start, start + count) of the head.
   HeadRows head_rows(int64_t start, int64_t count) const;
 
+  /// Throws `InputError` that names the checkpoint unless `values`, which come of its logits and
+  /// are called `what`, are finite.
+  void require_finite(const Tensor& values, std::string_view what) const;
+
  private:
   const ModelConfiguration& model_;
   const Checkpoint& checkpoint_;
