@@ -13,6 +13,7 @@ namespace sagesan {
 namespace {
 
 constexpr const char* kDelta = "delta.safetensors";
+constexpr size_t kMostNameBytes = 255;  // of Linux's file systems
 
 /// "model-00001-of-00002.safetensors" of pytorch_model-00001-of-00002.bin; a file that is alone is
 /// the whole model, whatever its name.
@@ -83,8 +84,18 @@ class Layout {
   template <typename Put>
   static std::vector<OutputShard> as(const Checkpoint& checkpoint, const Put& put) {
     std::vector<OutputShard> shards;
+    std::set<std::string> names;
     for (const auto& file : checkpoint.shards()) {
       OutputShard shard{.file = output_name(file->path(), checkpoint.index().empty())};
+      if (shard.file.size() > kMostNameBytes) {
+        throw InputError(file->path().string(),
+                         "the output would be called " + quote(shard.file) +
+                             ", which is longer than a name may be: give the shard a shorter one");
+      }
+      if (!names.insert(shard.file).second) {
+        throw InputError(file->path().string(), "two shards would be written as " +
+                                                    quote(shard.file) + ": give it another name");
+      }
       for (const TensorInfo& info : file->tensors())
         shard.tensors.push_back(put({file.get(), &info}));
       shards.push_back(std::move(shard));

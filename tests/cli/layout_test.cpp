@@ -338,6 +338,33 @@ TEST_F(LayoutTest, ShardsOfAnySize) {
     refuse(sanitize({"--shard-size", wrong}), 2, {"--shard-size"});
 }
 
+TEST_F(LayoutTest, ShardsWhoseNamesNoTwoFilesCanHave) {
+  model_.shards = 2;
+  const fs::path index = unlearned() / "model.safetensors.index.json";
+  const auto refuse_names = [&](const std::string& first, const std::string& second,
+                                const std::vector<std::string>& message) {
+    make_base(base(), model_);
+    fs::remove_all(unlearned());
+    make_unlearned(unlearned(), model_);
+    write_file(retain(), tiny_records(5, 20, model_.vocabulary));
+    std::string names = read_file(index);
+    for (const auto& [from, to] : {std::pair{"model-00001-of-00002.safetensors", first},
+                                   {"model-00002-of-00002.safetensors", second}}) {
+      fs::rename(unlearned() / from, unlearned() / to);
+      for (size_t at = 0; (at = names.find(from)) != std::string::npos;)
+        names.replace(at, std::string(from).size(), to);
+    }
+    write_file(index, names);
+    refuse(sanitize({"--dry-run"}), 3, message);
+    refuse(sanitize(), 3, message);
+  };
+  refuse_names("part", "part.safetensors",
+               {unlearned().string(), "two shards would be written as 'part.safetensors'"});
+  refuse_names(
+      std::string(250, 'x'), "part",
+      {unlearned().string(), "is longer than a name may be: give the shard a shorter one"});
+}
+
 TEST_F(LayoutTest, ModelCardSaysWhatWasDone) {
   make_pair();
   run(sanitize({"--strength", "2", "--exclude", "zz|`b`"}));

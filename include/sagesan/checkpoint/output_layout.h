@@ -56,6 +56,7 @@ struct OutputOptions {
 
 /// Where everything goes: into the unlearned checkpoint's shards, names and order where it is
 /// whole, otherwise into the base's with the tensors that it lacks. Pickles become safetensors.
+/// Throws `InputError` for shards whose names no two files can have.
 OutputLayout layout_output(const Checkpoint& base, const Checkpoint& unlearned,
                            const UpdateVector& updates, const OutputOptions& options);
 
