@@ -36,8 +36,8 @@ class Numbers : public testing::CliTest {
     testing::write_checkpoint(unlearned(), model, update);
     testing::write_file(retain(), testing::tiny_records(records, length, model.vocabulary));
   }
-  /// The run must succeed with finite numbers and no tensor worse than before.
-  void expect_sound(const Arguments& more) {
+  /// The run must succeed with finite numbers.
+  void expect_finite(const Arguments& more) {
     SCOPED_TRACE(::testing::PrintToString(more));
     const testing::RunResult run =
         testing::run_program(sanitize(joined({"-q", "--overwrite"}, more)));
@@ -45,6 +45,12 @@ class Numbers : public testing::CliTest {
     for (const auto& [name, values] : testing::read_weights(out() / "model.safetensors")) {
       for (const double value : values) ASSERT_TRUE(std::isfinite(value)) << name;
     }
+  }
+  /// And with no tensor worse than before.
+  void expect_sound(const Arguments& more) {
+    SCOPED_TRACE(::testing::PrintToString(more));
+    expect_finite(more);
+    if (HasFatalFailure()) return;
     const auto report = nlohmann::json::parse(testing::read_file(out() / "sagesan_report.json"));
     for (const auto& tensor : report["tensors"]) {
       if (!tensor["bias_after"].is_number() || !tensor["bias_before"].is_number()) continue;
@@ -57,6 +63,10 @@ class Numbers : public testing::CliTest {
     for (const char* method : {"sage", "ridge", "nullspace"})
       expect_sound({"--method", method, "--carrier-gain", "1"});
     expect_sound({"--forget", retain(), "--carrier-gain", "1"});
+    expect_sound({"--method", "scale"});
+    expect_sound({"--method", "rollback"});
+    expect_sound({"--target-bias", "0.1", "--carrier-gain", "1"});
+    expect_finite({"--method", "random"});  // the control may make it worse
   }
   static TinyTensor& embedding(TinyWeights& weights) {
     return testing::tensor_named(weights, "model.embed_tokens.weight");
@@ -117,13 +127,13 @@ TEST_F(Numbers, ExtremeOptions) {
 
 TEST_F(Numbers, TheSameThreadsGiveTheSameBytes) {
   TinyModel model;
-  model.hidden = 128;
-  model.intermediate = 192;
+  model.hidden = 512;  // wide enough that products and decompositions are shared out
+  model.intermediate = 768;
   make_pair(model);
   testing::write_file(retain(), testing::tiny_records(12, 60, model.vocabulary));
   for (const char* threads : {"1", "2", "4"}) {
     std::map<std::string, std::string> first;
-    for (int i = 0; i < 3; ++i) {
+    for (int i = 0; i < 2; ++i) {
       const Arguments run = {"sanitize", "--base",    base(),  "--unlearned", unlearned(),
                              "--retain", retain(),    "--out", out(),         "--device",
                              "cpu",      "--threads", threads, "-q",          "--overwrite"};

@@ -62,7 +62,8 @@ TEST_F(FailingSolver, IsHelpedByFloat64) {
 }
 
 TEST_F(FailingSolver, EndsTheRunByNameOfItsModule) {
-  const std::string failed = "the eigendecomposition of the second moment failed: ";
+  const std::string failed =
+      "layers.0.attention_input: the eigendecomposition of the second moment failed: ";
   expect_clean_failure(run_with("eigen_float:1+:1,eigen_double:1+:1", run({})),
                        failed + "no convergence", 1);
   expect_clean_failure(run_with("eigen_float:1+:half,eigen_double:1+:half", run({})),
