@@ -7,10 +7,13 @@ Tensor GatedMlp::hidden(const Tensor& input, Activation activation) const {
   if (gate_up.defined()) {
     const Tensor both = gate_up(input);
     const int64_t inner = both.size(1) / 2;
-    return activate(activation, both.narrow(1, 0, inner)).mul_(both.narrow(1, inner, inner));
+    Tensor hidden = both.narrow(1, 0, inner).contiguous();
+    activate(activation, hidden);
+    return hidden.mul_(both.narrow(1, inner, inner));
   }
-  if (!gate.defined()) return activate(activation, up(input));
-  return activate(activation, gate(input)).mul_(up(input));
+  Tensor hidden = gate.defined() ? gate(input) : up(input);
+  activate(activation, hidden);
+  return gate.defined() ? hidden.mul_(up(input)) : hidden;
 }
 
 MlpHalf::MlpHalf(const ModelConfiguration& model, const WeightReader& reader, int64_t layer)

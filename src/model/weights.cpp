@@ -28,6 +28,12 @@ Tensor WeightReader::to_compute(const Tensor& values, const StoredTensor& stored
   return result;
 }
 
+Tensor WeightReader::read_rows(const StoredTensor& stored, int64_t start, int64_t count) const {
+  // To a GPU go the bytes that are stored, which are fewer.
+  return device_.is_cpu() ? load_finite_rows(stored, start, count)
+                          : to_compute(load_rows(stored, start, count), stored);
+}
+
 Tensor WeightReader::kept(const std::string& key, const std::function<Tensor()>& read) const {
   if (kept_ == nullptr) return read();
   Tensor& tensor = kept_->tensors[key];
@@ -39,7 +45,8 @@ Tensor WeightReader::tensor(const std::string& name) const {
   return kept(name, [&] {
     const StoredTensor stored = checkpoint_.find(name);
     SAGESAN_ASSERT(stored);
-    return to_compute(load(stored), stored);
+    if (stored.info->shape.size() < 2) return to_compute(load(stored), stored);
+    return read_rows(stored, 0, row_count(stored)).view(stored.info->shape);
   });
 }
 
@@ -47,7 +54,7 @@ Tensor WeightReader::rows(const std::string& name, int64_t start, int64_t count)
   return kept(fmt::format("{}[{}:{}]", name, start, start + count), [&] {
     const StoredTensor stored = checkpoint_.find(name);
     SAGESAN_ASSERT(stored);
-    return to_compute(load_rows(stored, start, count), stored);
+    return read_rows(stored, start, count);
   });
 }
 
@@ -76,19 +83,22 @@ Norm WeightReader::norm(const std::string& pattern, int64_t layer) const {
           .bias = model_.norm == NormKind::kLayer ? tensor(name + ".bias") : Tensor()};
 }
 
-Tensor activate(Activation activation, const Tensor& x) {
+void activate(Activation activation, Tensor& x) {
   switch (activation) {
     case Activation::kSilu:
-      return at::silu(x);
+      at::silu_(x);
+      return;
     case Activation::kGelu:
-      return at::gelu(x);
+      at::gelu_(x);
+      return;
     case Activation::kGeluTanh:
-      return at::gelu(x, "tanh");
+      at::gelu_(x, "tanh");
+      return;
     case Activation::kRelu:
-      return at::relu(x);
+      at::relu_(x);
+      return;
   }
   SAGESAN_ASSERT(false);
-  return {};
 }
 
 }  // namespace sagesan

@@ -61,6 +61,7 @@ class WeightReader {
   Norm norm(const std::string& pattern, int64_t layer) const;
 
  private:
+  Tensor read_rows(const StoredTensor& stored, int64_t start, int64_t count) const;
   Tensor kept(const std::string& key, const std::function<Tensor()>& read) const;
 
   const ModelConfiguration& model_;
@@ -69,7 +70,7 @@ class WeightReader {
   KeptWeights* kept_;
 };
 
-/// The model's activation function.
-Tensor activate(Activation activation, const Tensor& x);
+/// The model's activation function, in place.
+void activate(Activation activation, Tensor& x);
 
 }  // namespace sagesan

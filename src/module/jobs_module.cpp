@@ -1,4 +1,5 @@
 #include "module/jobs.h"
+#include "sagesan/support/huge_pages.h"
 #include "sagesan/support/memory.h"
 
 /// The one symbol that libsagesan_jobs.so shows (exports.map).
@@ -18,5 +19,6 @@ extern "C" const sagesan::Jobs* sagesan_jobs() {
       .demo = &sagesan::demo::run_demo,
   };
   sagesan::keep_free_memory();
+  sagesan::use_huge_pages();
   return &kJobs;
 }
