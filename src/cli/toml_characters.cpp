@@ -37,10 +37,14 @@ void check_toml_characters(std::string_view text, const std::string& path) {
   if (const size_t invalid = find_invalid_utf8(text); invalid != std::string_view::npos)
     refuse(invalid, "is not UTF-8");
   constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  constexpr std::string_view kBeforeStrings = " \t\r\n=[{,.\xBF";
   for (size_t i = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0; i < text.size();) {
     if (text[i] == '#') {
       i = std::min(text.find('\n', i), text.size());
     } else if (text[i] == '"' || text[i] == '\'') {
+      // Within a bare word toml++ does not take it for the beginning of a string.
+      if (i > 0 && kBeforeStrings.find(text[i - 1]) == std::string_view::npos)
+        refuse(i, "a quote stands where no string can begin");
       i = std::min(end_of_string(text, i), text.size());
     } else if (static_cast<unsigned char>(text[i]) >= 0x80) {
       refuse(i, "characters other than ASCII's stand in strings and comments alone");

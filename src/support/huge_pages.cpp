@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -21,22 +22,24 @@ class HugePages final : public c10::Allocator {
  public:
   explicit HugePages(c10::Allocator& own) : own_(own) {}
 
+  // NOLINTBEGIN(modernize-use-override)
   c10::DataPtr allocate(size_t bytes) const {
     c10::DataPtr data = own_.allocate(bytes);
     if (bytes >= kLeastBytes) advise(data.get(), bytes);
     return data;
   }
   c10::DataPtr allocate(size_t bytes) { return std::as_const(*this).allocate(bytes); }
-  c10::DeleterFnPtr raw_deleter() const override { return own_.raw_deleter(); }
+  c10::DeleterFnPtr raw_deleter() const { return own_.raw_deleter(); }
   void copy_data(void* to, const void* from, size_t bytes) const { std::memcpy(to, from, bytes); }
+  // NOLINTEND(modernize-use-override)
 
  private:
   static void advise(void* data, size_t bytes) {
-    const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-    const auto begin = (reinterpret_cast<uintptr_t>(data) + page - 1) / page * page;
-    const auto end = (reinterpret_cast<uintptr_t>(data) + bytes) / page * page;
+    const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+    const size_t before = (page - reinterpret_cast<uintptr_t>(data) % page) % page;
     // It is a wish: where it is refused pages are small.
-    ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+    ::madvise(static_cast<std::byte*>(data) + before, (bytes - before) / page * page,
+              MADV_HUGEPAGE);
   }
 
   c10::Allocator& own_;

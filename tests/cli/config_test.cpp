@@ -124,6 +124,8 @@ TEST_F(Config, CharactersOtherThanAsciis) {
   refuse(with("[sanitize]\nbase = \"\\\"\" \u00e9\n"), 3, {file() + ":2: " + refused});
   refuse(with("[sanitize]\nbase = 'a\nb\u00e9'\n"), 3, {file() + ":3: " + refused});
   refuse(with("[sanitize]\nbase = \"\"\"a\"\"\"\"\" \u00e9\n"), 3, {file() + ":2: " + refused});
+  refuse(with("[sanitize]\nenergy = 0.9\"\u04071\"\n"), 3,
+         {file() + ":2: a quote stands where no string can begin"});
   // In every kind of string, in comments, and as the byte order mark of an editor.
   const std::string fine =
       "\xEF\xBB\xBF# \u00e9 '\n[inspect]\nbase = \"\u00e9\\\"#\u00e9\"\n"
