@@ -124,7 +124,7 @@ Tensor load_finite_rows(const StoredTensor& stored, int64_t start, int64_t count
   const auto fitting = static_cast<int64_t>(kLoadBytes / row_bytes(stored));
   const int64_t step = is_half ? std::clamp<int64_t>(fitting, 1, count) : count;
   if (step == count) {
-    const Tensor values = load_rows(stored, start, count).to(at::kFloat);
+    Tensor values = load_rows(stored, start, count).to(at::kFloat);
     check_finite(values, stored);
     return values;
   }

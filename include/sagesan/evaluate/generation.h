@@ -14,7 +14,8 @@ namespace sagesan {
 /// end of learned positions. Before a token is chosen, the logits of those that the text has
 /// already are divided by the repetition penalty, multiplied where they are negative
 /// (`generate(do_sample=False)` of transformers). All texts of a group go in lockstep: each step
-/// runs every layer once for all that have not ended. Throws `InputError` where logits are not finite.
+/// runs every layer once for all that have not ended. Throws `InputError` where logits are not
+/// finite.
 std::vector<std::vector<int64_t>> generate(const ModelConfiguration& model,
                                            const Checkpoint& checkpoint,
                                            const std::vector<std::vector<int64_t>>& prompts,
