@@ -158,8 +158,7 @@ RopeConfiguration read_rope(const JsonObject& config, const Json* parameters,
                                                                        : result.max_positions);
   }
   const Json none = Json::object();
-  const char* spelling =
-      config.find("rope_parameters") != nullptr ? "rope_parameters" : "rope_scaling";
+  const char* spelling = config.contains("rope_parameters") ? "rope_parameters" : "rope_scaling";
   const JsonObject rope(parameters != nullptr ? *parameters : none,
                         config.where() + ": " + spelling);
   result.theta =

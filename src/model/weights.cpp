@@ -2,10 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "sagesan/support/error.h"
 #include "sagesan/support/stage_clock.h"
 
 namespace sagesan {
+namespace {
+
+/// Of 16-bit weights that are converted while they lie in the processor's cache.
+constexpr uint64_t kBlockBytes = uint64_t{1} << 20;
+
+}  // namespace
 
 Tensor Linear::operator()(const Tensor& x) const {
   const StageClock clock("linear");
@@ -29,9 +37,20 @@ Tensor WeightReader::to_compute(const Tensor& values, const StoredTensor& stored
 }
 
 Tensor WeightReader::read_rows(const StoredTensor& stored, int64_t start, int64_t count) const {
-  // To a GPU go the bytes that are stored, which are fewer.
-  return device_.is_cpu() ? load_finite_rows(stored, start, count)
-                          : to_compute(load_rows(stored, start, count), stored);
+  // To a GPU go the bytes that are stored, which are fewer; what is computed may be so as a whole;
+  // what is wider is not copied.
+  const bool by_block =
+      device_.is_cpu() && stored.file->file() != nullptr && dtype_bits(stored.info->dtype) == 16;
+  if (!by_block) return to_compute(load_rows(stored, start, count), stored);
+  const int64_t step = std::max<int64_t>(1, static_cast<int64_t>(kBlockBytes / row_bytes(stored)));
+  Tensor result = at::empty({count, stored.info->shape.back()}, at::kFloat);
+  for (int64_t row = 0; row < count; row += step) {
+    const int64_t rows = std::min(step, count - row);
+    const Tensor block = load_rows(stored, start + row, rows);
+    if (holds_non_finite(stored.info->dtype, tensor_bytes(block))) check_finite(block, stored);
+    result.narrow(0, row, rows).copy_(block);
+  }
+  return result;
 }
 
 Tensor WeightReader::kept(const std::string& key, const std::function<Tensor()>& read) const {

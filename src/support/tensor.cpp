@@ -60,9 +60,6 @@ Tensor round_to(const Tensor& values, DType dtype) {
 
 namespace {
 
-/// Of one block that is converted while it lies in the processor's cache.
-constexpr uint64_t kLoadBytes = uint64_t{1} << 20;
-
 /// Room for the bytes of `stored`, or of rows of it. Throws where they are no numbers.
 Tensor allocate(const StoredTensor& stored, const std::vector<int64_t>& shape) {
   if (!is_computable(stored.info->dtype)) {
@@ -116,26 +113,6 @@ Tensor load_rows(const StoredTensor& stored, int64_t start, int64_t count) {
   Tensor tensor = allocate(stored, {count, stored.info->shape.back()});
   stored.read(static_cast<uint64_t>(start) * row, writable_bytes(tensor));
   return decode(tensor, stored.info->dtype);
-}
-
-Tensor load_finite_rows(const StoredTensor& stored, int64_t start, int64_t count) {
-  const bool is_half = dtype_bits(stored.info->dtype) == 16 && stored.file->file() != nullptr;
-  // What is computed may be so as a whole, and what is wider is not copied.
-  const auto fitting = static_cast<int64_t>(kLoadBytes / row_bytes(stored));
-  const int64_t step = is_half ? std::clamp<int64_t>(fitting, 1, count) : count;
-  if (step == count) {
-    Tensor values = load_rows(stored, start, count).to(at::kFloat);
-    check_finite(values, stored);
-    return values;
-  }
-  Tensor result = at::empty({count, stored.info->shape.back()}, at::kFloat);
-  for (int64_t row = 0; row < count; row += step) {
-    const int64_t rows = std::min(step, count - row);
-    const Tensor block = load_rows(stored, start + row, rows);
-    if (holds_non_finite(stored.info->dtype, tensor_bytes(block))) check_finite(block, stored);
-    result.narrow(0, row, rows).copy_(block);
-  }
-  return result;
 }
 
 Tensor gather_rows(const StoredTensor& stored, const std::vector<int64_t>& ids) {

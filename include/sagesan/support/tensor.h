@@ -76,8 +76,6 @@ uint64_t row_bytes(const StoredTensor& stored);
 
 /// Rows [start, start + count) of a stored matrix.
 Tensor load_rows(const StoredTensor& stored, int64_t start, int64_t count);
-/// The same in float32. Throws `InputError` where a value is not finite.
-Tensor load_finite_rows(const StoredTensor& stored, int64_t start, int64_t count);
 
 /// The rows `ids` (int64, any order) of a stored matrix `[rows, columns]`, as `[ids, columns]`.
 Tensor gather_rows(const StoredTensor& stored, const std::vector<int64_t>& ids);
