@@ -34,6 +34,8 @@ struct Common {
   bool profile = false;
   std::string threads = "0";
   std::string config;  ///< the file of --config; empty where there is none
+  /// "FILE:LINE" of each option that has its value from there, by the option's name with its dashes
+  std::map<std::string, std::string> config_places;
   std::vector<Exclusion> exclusions;
   std::vector<std::string> notes;  ///< on what was parsed, for the user
 };
@@ -68,6 +70,9 @@ std::function<SanitizeOptions()> add_sanitize_options(CLI::App& command, Common&
 /// Throws `InputError` for what is no TOML and `UsageError`, with file and line, for unknown
 /// sections and keys, for values of the wrong type and for options that contradict each other.
 void add_config(CLI::App& app, Common& common);
+/// What is wrong with an option, which `message` begins with, behind the place in --config's file
+/// that gave its value; `message` itself where it was typed.
+std::string with_config_place(const Common& common, const std::string& message);
 /// Throws `InputError` where an output of the parsed subcommand would replace that file.
 void check_config_is_kept(const CLI::App& command, const Common& common);
 

@@ -59,22 +59,25 @@ class ConfigFile {
     }
     // What was typed wins over its opposite, too.
     const auto note = [&](const CLI::Option& dropped, const CLI::Option& typed) {
-      common.notes.push_back(fmt::format("{}:{}: {} is not used beside the typed {}",
-                                         printable(path_), line_of(*places.at(&dropped)),
+      common.notes.push_back(fmt::format("{}: {} is not used beside the typed {}",
+                                         place_of(*places.at(&dropped)),
                                          dropped.get_lnames().front(), typed.get_name()));
     };
     const Exclusion* contradicted = drop_excluded(common, pending, note);
     if (contradicted != nullptr) refuse(*places.at(contradicted->option), contradicted->message());
     for (const auto& [option, words] : pending) {
+      common.config_places[option->get_name()] = place_of(*places.at(option));
       for (const std::string& word : words) option->add_result(word);
     }
   }
 
  private:
-  static toml::source_index line_of(const toml::node& node) { return node.source().begin.line; }
+  std::string place_of(const toml::node& node) const {
+    return fmt::format("{}:{}", printable(path_), node.source().begin.line);
+  }
 
   [[noreturn]] void refuse(const toml::node& node, const std::string& message) const {
-    throw UsageError(fmt::format("{}:{}: {}", printable(path_), line_of(node), message));
+    throw UsageError(fmt::format("{}: {}", place_of(node), message));
   }
 
   static CLI::App* find_command(CLI::App& app, const std::string& name) {
@@ -154,6 +157,11 @@ void add_config(CLI::App& app, Common& common) {
          },
          "options from a TOML file: a section a subcommand, a key an option; what is typed wins")
       ->type_name("FILE");
+}
+
+std::string with_config_place(const Common& common, const std::string& message) {
+  const auto place = common.config_places.find(message.substr(0, message.find_first_of(" :")));
+  return place == common.config_places.end() ? message : place->second + ": " + message;
 }
 
 void check_config_is_kept(const CLI::App& command, const Common& common) {

@@ -122,13 +122,17 @@ int run(int argc, char** argv) {
     }
     if (first < argc)
       refuse_unknown_options(*app.get_subcommand(argv[first]), {argv + first + 1, argv + argc});
-    throw UsageError(std::string(error.what()) + " (see --help)");
+    throw UsageError(with_config_place(common, std::string(error.what()) + " (see --help)"));
   }
   check_exclusions(common);
   check_config_is_kept(*app.get_subcommands().front(), common);
   for (const std::string& note : common.notes) notice(common.quiet)(note);
   install_signal_handlers();
-  action();
+  try {
+    action();
+  } catch (const UsageError& error) {
+    throw UsageError(with_config_place(common, error.what()));
+  }
   if (common.profile) print_profile();
   return finish_output();
 }

@@ -95,7 +95,13 @@ TEST_F(Config, WrongTypes) {
 }
 
 TEST_F(Config, NumbersAreCheckedAsWritten) {
-  refuse(with(section("max-length = 1.0")), 2, {"--max-length: '1.0' is no whole number"});
+  refuse(with(section("max-length = 1.0")), 2,
+         {file() + ":8: --max-length: '1.0' is no whole number"});
+  // A number of the right form is checked where its subcommand looks at it, and not where it was
+  // typed.
+  refuse(with(section("energy = 7")), 2, {file() + ":8: --energy 7: expected 0 to 1"});
+  refuse(with(section("energy = 7"), {"sanitize", "--energy", "8"}), 2,
+         {"error: --energy 8: expected 0 to 1"});
   for (const std::string word : {"nan", "-inf", "0x10", "0o17", "0b1"}) {
     refuse(with(section("strength = " + word + "#")), 2,
            {file() + ":8: strength: expected a decimal number, found " + word + "\n"});
@@ -103,7 +109,7 @@ TEST_F(Config, NumbersAreCheckedAsWritten) {
   // After characters of several bytes on the same line.
   refuse(with("sanitize = { other = 'é', energy = 1.5, base = 'b', unlearned = 'u', retain = 'r', "
               "out = 'o' }\n"),
-         2, {"--energy 1.5: expected 0 to 1"});
+         2, {file() + ":1: --energy 1.5: expected 0 to 1"});
 }
 
 TEST_F(Config, NumbersAsTomlWritesThem) {
