@@ -23,8 +23,7 @@ class Numbers : public testing::CliTest {
  protected:
   /// A pair whose base's tensors `change` has been at, and as many retained texts.
   void make(const std::function<void(TinyWeights&)>& change, int64_t records = 5,
-            int64_t length = 20) {
-    const TinyModel model;
+            int64_t length = 20, const TinyModel& model = {}) {
     TinyWeights weights = testing::base_weights(model), update = testing::unlearned_weights(model);
     const TinyWeights original = weights;
     change(weights);
@@ -103,6 +102,26 @@ TEST_F(Numbers, OneTokenAgainAndAgain) {  // more tokens than channels, and a mo
     for (size_t i = 0; i < values.size(); ++i) values[i] = values[i % 32];
   });
   expect_sound_by_every_method();
+}
+
+TEST_F(Numbers, ExpertsThatNoTokenSees) {
+  make([](TinyWeights&) {}, 1, 1, {.experts = 5});
+  expect_sound_by_every_method();
+  const testing::RunResult run = testing::run_program(sanitize({"--overwrite"}));
+  EXPECT_EQ(run.code, 0);
+  EXPECT_NE(run.err.find("8 experts saw no retain token and keep their updates (expert "),
+            std::string::npos)
+      << run.err;
+  const auto base_values = testing::read_weights(base() / "model.safetensors");
+  const auto unlearned_values = testing::read_weights(unlearned() / "model.safetensors");
+  int kept = 0, solved = 0;
+  for (const auto& [name, values] : testing::read_weights(out() / "model.safetensors")) {
+    if (name.find(".experts.") == std::string::npos) continue;
+    EXPECT_TRUE(values != base_values.at(name)) << name;
+    ++(values == unlearned_values.at(name) ? kept : solved);
+  }
+  EXPECT_EQ(kept, 8 * 3);
+  EXPECT_EQ(solved, 2 * 3);
 }
 
 TEST_F(Numbers, HugeAndTinyWeights) {

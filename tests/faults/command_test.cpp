@@ -234,6 +234,8 @@ Command CommandFaults::command() {
                    texts()),
             {"out", "s.json", "s.html"}};
   }
+  if (name == "Inspect")
+    return {{"inspect", "--base", base(), "--unlearned", unlearned(), "-q", "--json"}, {}};
   if (name == "SanitizeWithPages")
     return {sanitize({"-q", "--report", root_ / "r.json", "--html", root_ / "r.html"}),
             {"out", "r.json", "r.html"}};
@@ -263,6 +265,22 @@ TEST_P(FailingOverwrite, LeavesTheOldOutput) { fail_every_change(/*overwrite=*/t
 INSTANTIATE_TEST_SUITE_P(Commands, FailingOverwrite,
                          ::testing::Values("Collect", "Merge", "Report", "Check", "Evaluate",
                                            "Sweep", "SanitizeWithPages", "SanitizeAdapter"),
+                         name_of);
+
+/// Ctrl-C while the inputs are read; `report` and `check` have done in the meantime.
+class InterruptedCommand : public CommandFaults {};
+TEST_P(InterruptedCommand, LeavesNothing) {
+  const Command command = this->command();
+  const RunResult run = run_with("open:2:int", command.run);
+  EXPECT_EQ(run.code, 130) << run.err;
+  EXPECT_EQ(run.err, "sagesan: error: interrupted; no output was written\n");
+  EXPECT_EQ(run.out, "");
+  EXPECT_EQ(found(command), Files{});
+  expect_nothing_else(command);
+}
+INSTANTIATE_TEST_SUITE_P(Commands, InterruptedCommand,
+                         ::testing::Values("Collect", "Merge", "Evaluate", "Sweep", "Inspect",
+                                           "SanitizeWithPages", "SanitizeAdapter"),
                          name_of);
 
 // `sanitize` and `collect` of a new output: kill_test.cpp.

@@ -19,8 +19,8 @@
 
 namespace sagesan::testing {
 
-/// A model of the Llama family, small enough to be made and run in milliseconds. The same
-/// parameters give the same bytes everywhere.
+/// A model of the Llama family, or with experts of the Mixtral family, small enough to be made and
+/// run in milliseconds. The same parameters give the same bytes everywhere.
 struct TinyModel {
   std::string architecture = "LlamaForCausalLM";
   int64_t layers = 2;
@@ -29,6 +29,7 @@ struct TinyModel {
   int64_t heads = 4;
   int64_t key_value_heads = 2;
   int64_t vocabulary = 64;
+  int64_t experts = 0;  ///< of each layer; a token sees one
   bool tied = false;
   bool attention_bias = false;
   DType dtype = DType::kF32;  ///< F32, F64 or BF16
@@ -67,20 +68,27 @@ inline std::vector<double> random_values(size_t count, const std::string& name, 
 }
 
 inline nlohmann::json tiny_config(const TinyModel& model) {
-  return {{"architectures", {model.architecture}},
-          {"model_type", "llama"},
-          {"hidden_size", model.hidden},
-          {"intermediate_size", model.intermediate},
-          {"num_hidden_layers", model.layers},
-          {"num_attention_heads", model.heads},
-          {"num_key_value_heads", model.key_value_heads},
-          {"vocab_size", model.vocabulary},
-          {"max_position_embeddings", 2048},
-          {"rms_norm_eps", 1e-5},
-          {"rope_theta", 10000.0},
-          {"hidden_act", "silu"},
-          {"attention_bias", model.attention_bias},
-          {"tie_word_embeddings", model.tied}};
+  nlohmann::json config = {{"architectures", {model.architecture}},
+                           {"model_type", "llama"},
+                           {"hidden_size", model.hidden},
+                           {"intermediate_size", model.intermediate},
+                           {"num_hidden_layers", model.layers},
+                           {"num_attention_heads", model.heads},
+                           {"num_key_value_heads", model.key_value_heads},
+                           {"vocab_size", model.vocabulary},
+                           {"max_position_embeddings", 2048},
+                           {"rms_norm_eps", 1e-5},
+                           {"rope_theta", 10000.0},
+                           {"hidden_act", "silu"},
+                           {"attention_bias", model.attention_bias},
+                           {"tie_word_embeddings", model.tied}};
+  if (model.experts > 0) {
+    config["architectures"] = {"MixtralForCausalLM"};
+    config["model_type"] = "mixtral";
+    config["num_local_experts"] = model.experts;
+    config["num_experts_per_tok"] = 1;
+  }
+  return config;
 }
 
 /// Names and shapes as Hugging Face saves them, without values.
@@ -103,9 +111,19 @@ inline TinyWeights tiny_layout(const TinyModel& model) {
     add_projection("v_proj", keys, model.hidden);
     add_projection("o_proj", model.hidden, model.hidden);
     add(prefix + "post_attention_layernorm.weight", {model.hidden});
-    add(prefix + "mlp.gate_proj.weight", {model.intermediate, model.hidden});
-    add(prefix + "mlp.up_proj.weight", {model.intermediate, model.hidden});
-    add(prefix + "mlp.down_proj.weight", {model.hidden, model.intermediate});
+    const auto add_mlp = [&](const std::string& gate, const std::string& up,
+                             const std::string& down) {
+      add(prefix + gate + ".weight", {model.intermediate, model.hidden});
+      add(prefix + up + ".weight", {model.intermediate, model.hidden});
+      add(prefix + down + ".weight", {model.hidden, model.intermediate});
+    };
+    if (model.experts == 0) add_mlp("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj");
+    if (model.experts > 0)
+      add(prefix + "block_sparse_moe.gate.weight", {model.experts, model.hidden});
+    for (int64_t expert = 0; expert < model.experts; ++expert) {
+      const std::string name = fmt::format("block_sparse_moe.experts.{}.", expert);
+      add_mlp(name + "w1", name + "w3", name + "w2");
+    }
   }
   add("model.norm.weight", {model.hidden});
   if (!model.tied) add("lm_head.weight", {model.vocabulary, model.hidden});
