@@ -97,8 +97,7 @@ TEST_F(Config, WrongTypes) {
 TEST_F(Config, NumbersAreCheckedAsWritten) {
   refuse(with(section("max-length = 1.0")), 2,
          {file() + ":8: --max-length: '1.0' is no whole number"});
-  // A number of the right form is checked where its subcommand looks at it, and not where it was
-  // typed.
+  // What the subcommand refuses has its place, too; what was typed has none.
   refuse(with(section("energy = 7")), 2, {file() + ":8: --energy 7: expected 0 to 1"});
   refuse(with(section("energy = 7"), {"sanitize", "--energy", "8"}), 2,
          {"error: --energy 8: expected 0 to 1"});
