@@ -87,9 +87,10 @@ Rule SiteRules::linear_or_diagonal(const SanitizeOptions& user, const PlannedTen
   if (site_.is_norm()) return norm_rule(energies_);
   if (const auto found = anchors_.find(user.anchor_floor);
       user.method == Method::kForgetAware && found != anchors_.end())
-    return forget_aware_rule(found->second);
+    return forget_aware_rule(found->second, plain_filter(user).strength);
   const SubspaceKey key = key_of(user);
-  if (!subspaces_.at(key).directions.defined()) return forget_aware_rule(*ridge_);
+  if (!subspaces_.at(key).directions.defined())
+    return forget_aware_rule(*ridge_, plain_filter(user).strength);
   return linear_rule(subspaces_.at(key), keeps_products_
                                              ? &products_[{key, tensor.update, tensor.view().start}]
                                              : nullptr);

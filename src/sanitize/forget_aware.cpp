@@ -1,6 +1,7 @@
 #include "sagesan/sanitize/forget_aware.h"
 
 #include <ATen/ops/cholesky_solve.h>
+#include <ATen/ops/linalg_solve_triangular.h>
 #include <fmt/format.h>
 
 #include <cmath>
@@ -25,31 +26,79 @@ constexpr double kWidest = 1e10;
 /// The same of float32, for a factor that was computed in float64.
 constexpr double kWidestFloat = 1e6;
 
+/// What is measured by a factor of g I + s S is the difference of two sums of squares, of which the
+/// share of g is this many times that of a mean direction at most: float32 holds what remains.
+constexpr double kMostShift = 10;
+/// Of g, what rounding may take off an eigenvalue of s S while the system is as good as the exact
+/// one's; where it may take more, S becomes what has a root.
+constexpr double kMostRounding = 0.1;
+
 }  // namespace
 
 ForgetAnchor::ForgetAnchor(const SecondMoment& retain, double retain_reference,
                            const SecondMoment* forget, double forget_reference, double floor,
                            const std::string& site)
-    : site_(site), floor_(floor) {
+    : site_(site), floor_(floor), few_tokens_(retain.has_rows()) {
   SAGESAN_ASSERT(floor > 0);
   const StageClock clock("decompose");
   check_active(retain, site);
   retain_ = retain.sum() / retain.weight();
-  // The system is of what the root is a root of: no strength makes rounding an eigenvalue below 0.
-  root_ = retain.has_rows() ? root_of_moment(retain, site) : root_of_matrix(retain_, site);
+  if (few_tokens_) root_ = root_of_moment(retain, site);
   retain_scale_ = scale_of(retain, retain_reference) * retain.weight();
   if (forget == nullptr || !(forget->trace() > 0)) return;
   anchor_ = forget->sum() * scale_of(*forget, forget_reference);
   anchor_.diagonal().add_(floor);
 }
 
+const MomentRoot& ForgetAnchor::root() const {
+  if (!root_) {
+    const StageClock clock("decompose");
+    root_ = root_of_matrix(retain_, site_);
+  }
+  return *root_;
+}
+
+Tensor ForgetAnchor::solve_half(const Tensor& d, double strength) const {
+  const Tensor& lower = solved(strength);
+  // Solutions come by columns, what they are added to lies by rows.
+  return at::linalg_solve_triangular(lower.t(), d.to(lower.scalar_type()), true, false)
+      .contiguous();
+}
+
+Tensor ForgetAnchor::solve_rest(const Tensor& half, double strength) const {
+  return at::linalg_solve_triangular(solved(strength), half, false, false).contiguous();
+}
+
 Tensor ForgetAnchor::removed(const Tensor& d, double strength) const {
   if (strength == 0) return at::zeros_like(d);
-  const Tensor& solution = solved(strength);
-  if (anchor_.defined()) return at::mm(d, solution);
+  if (anchor_.defined()) return at::mm(d, solved(strength));
   // s S (g I + s S)^-1 = I - g (g I + s S)^-1.
-  const Tensor wide = d.to(solution.scalar_type());
-  return (wide - at::cholesky_solve(wide.t(), solution).t() * floor_).to(at::kFloat);
+  const Tensor left = solve_rest(solve_half(d, strength), strength) * floor_;
+  return (d - left).to(at::kFloat);
+}
+
+bool ForgetAnchor::measures_by_system(double strength) const {
+  if (anchor_.defined() || few_tokens_) return false;
+  const double penalty = strength * retain_scale_;
+  const double rounding = kMomentRounding * retain_.diagonal().max().item<double>();
+  return strength * kMostShift >= floor_ && width(strength) < kWidestFloat &&
+         penalty * rounding <= kMostRounding * floor_;
+}
+
+std::optional<ThroughRoot> ForgetAnchor::through_system(double strength) const {
+  if (!measures_by_system(strength)) return std::nullopt;
+  // L L^T = g I + p S, so that L / sqrt(p) is the root of S + g / p I.
+  const double penalty = strength * retain_scale_;
+  const double scale = 1 / std::sqrt(penalty);
+  return ThroughRoot{.measure = 0,
+                     .root = {solved(strength) * scale, true},
+                     .shift = floor_ / penalty,
+                     .solve = [=, this](const Tensor& d, const Tensor&, int64_t, double asked) {
+                       SAGESAN_ASSERT(asked == strength);
+                       const Tensor half = solve_half(d, strength);
+                       const Tensor left = solve_rest(half, strength) * floor_;
+                       return SolvedThroughRoot{d - left, half * (floor_ * scale)};
+                     }};
 }
 
 const Tensor& ForgetAnchor::solved(double strength) const {
@@ -68,6 +117,8 @@ const Tensor& ForgetAnchor::solved(double strength) const {
 }
 
 Tensor ForgetAnchor::solve(double strength) const {
+  // The system is of what has a root: no strength makes rounding an eigenvalue below 0.
+  if (!measures_by_system(strength)) root();
   const Tensor penalty = retain_ * (retain_scale_ * strength);
   const Tensor z = probe_vectors(penalty);
   if (anchor_.defined()) {
@@ -101,11 +152,12 @@ void ForgetAnchor::check_solution(const Tensor& matrix, const Tensor& x,
                           residual / scale));
 }
 
-Rule forget_aware_rule(const ForgetAnchor& anchor) {
-  return {.removed = [&anchor](const Tensor& d, int64_t, double strength) -> Tensor {
-            return anchor.removed(d, strength);
+Rule forget_aware_rule(const ForgetAnchor& anchor, double strength) {
+  return {.removed = [&anchor](const Tensor& d, int64_t, double asked) -> Tensor {
+            return anchor.removed(d, asked);
           },
-          .measures = {[&anchor](const Tensor& m, int64_t) { return anchor.root().response(m); }}};
+          .measures = {[&anchor](const Tensor& m, int64_t) { return anchor.root().response(m); }},
+          .through_root = anchor.through_system(strength)};
 }
 
 }  // namespace sagesan

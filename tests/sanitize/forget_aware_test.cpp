@@ -28,7 +28,7 @@ Texts make_texts(int64_t tokens, uint64_t seed) {
 }
 
 Matrix sanitized(const ForgetAnchor& anchor, const Matrix& update, double strength) {
-  const Rule rule = forget_aware_rule(anchor);
+  const Rule rule = forget_aware_rule(anchor, strength);
   return update - testing::to_eigen(rule.removed(testing::to_tensor(update), 0, strength));
 }
 
@@ -59,8 +59,8 @@ TEST_P(ForgetAware, MeasuresTheRetainBias) {
   const Matrix inputs = testing::random_inputs(GetParam().first, kTextChannels, 3);
   const double expected =
       (update * inputs.transpose()).squaredNorm() / static_cast<double>(GetParam().first);
-  EXPECT_NEAR(forget_aware_rule(anchor).measures.at(0)(testing::to_tensor(update), 0) / expected, 1,
-              1e-6);
+  EXPECT_NEAR(forget_aware_rule(anchor, 1).measures.at(0)(testing::to_tensor(update), 0) / expected,
+              1, 1e-6);
 }
 
 INSTANTIATE_TEST_SUITE_P(FewAndManyTokens, ForgetAware,
@@ -75,6 +75,44 @@ TEST(ForgetAnchor, WithoutForgetTextsIsTheRidgeSolution) {
   const Matrix expected =
       update - testing::to_eigen(removed_from_linear(testing::to_tensor(update), ridge, 2));
   EXPECT_LT(testing::relative_error(sanitized(anchor, update, 2), expected), 1e-5);
+}
+
+TEST(ForgetAnchor, MeasuresByTheFactorOfItsSystem) {
+  constexpr int64_t kTokens = 200;
+  const Texts retain = make_texts(kTokens, 3);
+  const Matrix inputs = testing::random_inputs(kTokens, kTextChannels, 3);
+  const auto response = [&](const Matrix& m) {
+    return (m * inputs.transpose()).squaredNorm() / static_cast<double>(kTokens);
+  };
+  const Matrix update = testing::random_matrix(9, kTextChannels, 5);
+  const Tensor d = testing::to_tensor(update);
+  const ForgetAnchor anchor(retain.collected, 0, nullptr, 0, 0.5, "site");
+  for (const double strength : {0.05, 1.0, 100.0}) {
+    const std::optional<ThroughRoot> through = anchor.through_system(strength);
+    ASSERT_TRUE(through) << strength;
+    const Tensor image = through->root.image(d);
+    EXPECT_NEAR(through->response(image, squared_norm(d)) / response(update), 1, 1e-5) << strength;
+    const SolvedThroughRoot solved = through->solve(d, image, 0, strength);
+    const Tensor left = d - solved.removed;
+    EXPECT_LT(testing::relative_error(testing::to_eigen(left), sanitized(anchor, update, strength)),
+              1e-6);
+    EXPECT_NEAR(
+        through->response(solved.image, squared_norm(left)) / response(testing::to_eigen(left)), 1,
+        1e-4)
+        << strength;
+  }
+}
+
+TEST(ForgetAnchor, MeasuresByTheRootWhereItsSystemWouldNotDo) {
+  const Texts retain = make_texts(200, 3);
+  const Texts few = make_texts(20, 3);
+  const Texts forget = make_texts(100, 4);
+  const ForgetAnchor plain(retain.collected, 0, nullptr, 0, 1, "site");
+  EXPECT_TRUE(plain.through_system(1));
+  for (const double strength : {0.0, 1e-3, 1e6}) EXPECT_FALSE(plain.through_system(strength));
+  EXPECT_FALSE(ForgetAnchor(few.collected, 0, nullptr, 0, 1, "site").through_system(1));
+  EXPECT_FALSE(
+      ForgetAnchor(retain.collected, 0, &forget.collected, 0, 1, "site").through_system(1));
 }
 
 TEST(ForgetAnchor, HoldsWhatTheForgetTextsUse) {

@@ -21,7 +21,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    base = whole_runs.ROOT / "build/models/smollm2"
+    base = whole_runs.BASE
     with tempfile.TemporaryDirectory(prefix="sagesan_bench_") as work:
         path = Path(work)
         # What is judged must look forgotten.

@@ -24,6 +24,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SAGESAN = ROOT / "build/release-pip/sagesan"
+BASE = ROOT / "build/models/smollm2_bf16"
 ONE = "model.layers.5.mlp.down_proj.weight"
 CASES = [f"{changed}:{texts}:{energy}" for changed in ("all", "one") for texts in ("204x40", "16x512")
          for energy in ("0.95", "1")]
@@ -127,14 +128,13 @@ def main():
     own = Path(__file__).with_name("peer.py")
     words = args.peer or [f"plain={own}", f"shared={own} --share"]
     peers = {word.split("=", 1)[0]: shlex.split(word.split("=", 1)[1]) for word in words}
-    base = ROOT / "build/models/smollm2"
     head = ["changed", "texts", "energy", "sagesan", "memory"]
     for name in peers:
         head += [name, "faster", "of its memory"]
     print("| " + " | ".join([*head, "difference"]) + " |\n|" + "---|" * (len(head) + 1), flush=True)
     with tempfile.TemporaryDirectory(prefix="sagesan_bench_") as work:
         for case in args.case or CASES:
-            measure(case, base, peers, args, Path(work))
+            measure(case, BASE, peers, args, Path(work))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "sagesan/activations/moments.h"
@@ -33,29 +34,38 @@ class ForgetAnchor {
   /// for more than float64 holds.
   Tensor removed(const Tensor& d, double strength) const;
   /// Of S, unscaled.
-  const MomentRoot& root() const { return root_; }
+  const MomentRoot& root() const;
+  /// Without forget texts the factor of the system solves and measures, and S needs no root of its
+  /// own. Absent where there are forget texts, few tokens, or a strength that float32 would not do
+  /// for.
+  std::optional<ThroughRoot> through_system(double strength) const;
 
  private:
   /// `[channels, channels]`: s S (A + s S)^-1, float32; without forget texts the Cholesky factor of
   /// g I + s S, float64 where float32 would not do.
   const Tensor& solved(double strength) const;
   Tensor solve(double strength) const;
+  /// Without forget texts: D L^-T, and D (g I + s S)^-1 from it.
+  Tensor solve_half(const Tensor& d, double strength) const;
+  Tensor solve_rest(const Tensor& half, double strength) const;
+  bool measures_by_system(double strength) const;
   /// Of the system, its largest eigenvalue over its smallest, at most.
   double width(double strength) const;
   /// Throws `Error` unless `matrix` times `x`, columns, is `wanted`.
   void check_solution(const Tensor& matrix, const Tensor& x, const Tensor& wanted) const;
 
   std::string site_;
-  double floor_;  ///< g
-  MomentRoot root_;
-  Tensor retain_;        ///< S, float64 `[channels, channels]`
-  double retain_scale_;  ///< by which it is to be multiplied
-  Tensor anchor_;        ///< A, float64; undefined where it is g I
+  double floor_;     ///< g
+  bool few_tokens_;  ///< the retain moment keeps rows, which are its root
+  mutable std::optional<MomentRoot> root_;
+  mutable Tensor retain_;  ///< S, float64 `[channels, channels]`; of what `root_` is a root of
+  double retain_scale_;    ///< by which it is to be multiplied
+  Tensor anchor_;          ///< A, float64; undefined where it is g I
   mutable std::map<double, Tensor> solved_;
 };
 
-/// The rule of a linear module; `anchor` must outlive it. Its bias has no closed form in the
-/// strength: there is no damping curve.
-Rule forget_aware_rule(const ForgetAnchor& anchor);
+/// The rule of a linear module for one strength; `anchor` must outlive it. Its bias has no closed
+/// form in the strength: there is no damping curve.
+Rule forget_aware_rule(const ForgetAnchor& anchor, double strength);
 
 }  // namespace sagesan
