@@ -3,8 +3,8 @@
 
     scripts/bench --memory [--shape llama-8b ...] [--option "--energy 1"]
 
-Few of the layers, at the full width and vocabulary: they are run one after another. `predicted` is what --dry-run says;
-`measured` the most resident memory that the operating system saw.
+Of the large ones few of the layers, at the full width and vocabulary: they are run one after another. `predicted` is
+what --dry-run says; `measured` the most resident memory that the operating system saw.
 """
 import argparse
 import json
@@ -18,7 +18,7 @@ import whole_runs
 
 #                hidden, inner, layers, heads, key-value heads, vocabulary, tied, texts, tokens of each
 SHAPES = {
-    "smollm2-135m": (576, 1536, 4, 9, 3, 49152, True, 204, 40),
+    "smollm2-135m": (576, 1536, 30, 9, 3, 49152, True, 204, 40),
     "smollm2-1.7b": (2048, 8192, 2, 32, 32, 49152, True, 24, 512),
     "llama-8b": (4096, 14336, 4, 32, 8, 128256, False, 4, 512),
 }
