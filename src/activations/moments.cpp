@@ -35,7 +35,7 @@ SecondMoment::SecondMoment(int64_t channels, int64_t expected_tokens, at::Device
   }
 }
 
-SecondMoment::SecondMoment(MomentSums sums) : sums_(std::move(sums)) {
+SecondMoment::SecondMoment(MomentSums sums) : is_stored_(true), sums_(std::move(sums)) {
   SAGESAN_ASSERT(sums_.sum.defined() != sums_.rows.defined());
 }
 

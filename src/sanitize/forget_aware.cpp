@@ -26,8 +26,8 @@ constexpr double kWidest = 1e10;
 /// The same of float32, for a factor that was computed in float64.
 constexpr double kWidestFloat = 1e6;
 
-/// What is measured by a factor of g I + s S is the difference of two sums of squares, of which the
-/// share of g is this many times that of a mean direction at most: float32 holds what remains.
+/// What is measured by a factor of g I + s S is the difference of two sums of squares: g is at most
+/// so many times the mean eigenvalue of s S, and float32 holds what remains.
 constexpr double kMostShift = 10;
 /// Of g, what rounding may take off an eigenvalue of s S while the system is as good as the exact
 /// one's; where it may take more, S becomes what has a root.
@@ -38,7 +38,7 @@ constexpr double kMostRounding = 0.1;
 ForgetAnchor::ForgetAnchor(const SecondMoment& retain, double retain_reference,
                            const SecondMoment* forget, double forget_reference, double floor,
                            const std::string& site)
-    : site_(site), floor_(floor), few_tokens_(retain.has_rows()) {
+    : site_(site), floor_(floor), few_tokens_(retain.has_rows()), is_stored_(retain.is_stored()) {
   SAGESAN_ASSERT(floor > 0);
   const StageClock clock("decompose");
   check_active(retain, site);
@@ -79,25 +79,25 @@ Tensor ForgetAnchor::removed(const Tensor& d, double strength) const {
 
 bool ForgetAnchor::measures_by_system(double strength) const {
   if (anchor_.defined() || few_tokens_) return false;
-  const double penalty = strength * retain_scale_;
-  const double rounding = kMomentRounding * retain_.diagonal().max().item<double>();
-  return strength * kMostShift >= floor_ && width(strength) < kWidestFloat &&
-         penalty * rounding <= kMostRounding * floor_;
+  const Tensor squares = retain_.diagonal();
+  const double mean = penalty(strength) * squares.mean().item<double>();
+  const double rounding = penalty(strength) * kMomentRounding * squares.max().item<double>();
+  return mean * kMostShift >= floor_ && width(strength) < kWidestFloat &&
+         rounding <= kMostRounding * floor_;
 }
 
 std::optional<ThroughRoot> ForgetAnchor::through_system(double strength) const {
   if (!measures_by_system(strength)) return std::nullopt;
-  // L L^T = g I + p S, so that L / sqrt(p) is the root of S + g / p I.
-  const double penalty = strength * retain_scale_;
-  const double scale = 1 / std::sqrt(penalty);
+  // L L^T = p S + g I.
   return ThroughRoot{.measure = 0,
-                     .root = {solved(strength) * scale, true},
-                     .shift = floor_ / penalty,
+                     .root = {solved(strength), true},
+                     .scale = 1 / penalty(strength),
+                     .shift = floor_,
                      .solve = [=, this](const Tensor& d, const Tensor&, int64_t, double asked) {
                        SAGESAN_ASSERT(asked == strength);
                        const Tensor half = solve_half(d, strength);
                        const Tensor left = solve_rest(half, strength) * floor_;
-                       return SolvedThroughRoot{d - left, half * (floor_ * scale)};
+                       return SolvedThroughRoot{d - left, half * floor_};
                      }};
 }
 
@@ -117,18 +117,24 @@ const Tensor& ForgetAnchor::solved(double strength) const {
 }
 
 Tensor ForgetAnchor::solve(double strength) const {
-  // The system is of what has a root: no strength makes rounding an eigenvalue below 0.
-  if (!measures_by_system(strength)) root();
-  const Tensor penalty = retain_ * (retain_scale_ * strength);
-  const Tensor z = probe_vectors(penalty);
+  if (!measures_by_system(strength)) {
+    // The system is of what has a root: no strength makes rounding an eigenvalue below 0.
+    root();
+  } else if (is_stored_) {
+    // What is no second moment could have a system that solves, and makes an update grow.
+    Tensor copy = retain_.clone();
+    root_of_matrix(copy, site_);
+  }
+  const Tensor weighted = retain_ * penalty(strength);
+  const Tensor z = probe_vectors(weighted);
   if (anchor_.defined()) {
     // The transpose solves A' X = s S with A' = A + s S, as all three are symmetric.
-    const Tensor matrix = anchor_ + penalty;
-    const Tensor solution = at::cholesky_solve(penalty, cholesky_factor(matrix, site_));
-    check_solution(matrix, at::mm(solution, z), at::mm(penalty, z));
+    const Tensor matrix = anchor_ + weighted;
+    const Tensor solution = at::cholesky_solve(weighted, cholesky_factor(matrix, site_));
+    check_solution(matrix, at::mm(solution, z), at::mm(weighted, z));
     return solution.t().to(at::kFloat).contiguous();
   }
-  const Tensor& matrix = penalty;  // in its place
+  const Tensor& matrix = weighted;  // in its place
   matrix.diagonal().add_(floor_);
   const Tensor lower = cholesky_factor(matrix, site_);
   check_solution(matrix, at::cholesky_solve(z, lower), z);
@@ -136,7 +142,7 @@ Tensor ForgetAnchor::solve(double strength) const {
 }
 
 double ForgetAnchor::width(double strength) const {
-  return strength * static_cast<double>(retain_.size(0)) / floor_;
+  return penalty(strength) * retain_.diagonal().sum().item<double>() / floor_;
 }
 
 void ForgetAnchor::check_solution(const Tensor& matrix, const Tensor& x,

@@ -104,6 +104,13 @@ struct Plan {
 /// while it is loaded, is there.
 constinit std::atomic<bool> saw_file{false};
 
+/// While it is decided what a call is to do, which needs memory.
+constinit thread_local int judging = 0;
+struct Judging {
+  Judging() { ++judging; }
+  ~Judging() { --judging; }
+};
+
 Plan& plan() {
   static Plan* const made = new Plan;  // never destroyed: calls come until the very end
   return *made;
@@ -117,6 +124,7 @@ struct Verdict {
 };
 
 Verdict judge(Call call, const char* path) {
+  const Judging now;
   Plan& all = plan();
   if (is_of_files(call) &&
       (all.root.empty() || path == nullptr || !std::string_view(path).starts_with(all.root)))
@@ -148,6 +156,7 @@ Verdict judge(Call call, const char* path) {
 }
 
 Verdict judge(Call call, int fd) {
+  const Judging now;
   if (plan().root.empty()) return {};
   char path[PATH_MAX + 1];
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
@@ -336,14 +345,7 @@ void dpotrf_(char* half, int* n, double* matrix, int* leading, int* info) {
 }  // extern "C"
 
 void* operator new(size_t size) {
-  // What judges needs memory, too.
-  static constinit thread_local bool judging = false;
-  if (!judging && saw_file) {
-    judging = true;
-    const int error = judge(kNew, nullptr).error;
-    judging = false;
-    if (error != 0) throw std::bad_alloc();
-  }
+  if (judging == 0 && saw_file && judge(kNew, nullptr).error != 0) throw std::bad_alloc();
   if (void* const memory = std::malloc(std::max<size_t>(size, 1))) return memory;
   throw std::bad_alloc();
 }

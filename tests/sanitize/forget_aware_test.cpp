@@ -113,6 +113,28 @@ TEST(ForgetAnchor, MeasuresByTheRootWhereItsSystemWouldNotDo) {
   EXPECT_FALSE(ForgetAnchor(few.collected, 0, nullptr, 0, 1, "site").through_system(1));
   EXPECT_FALSE(
       ForgetAnchor(retain.collected, 0, &forget.collected, 0, 1, "site").through_system(1));
+  // An expert beside which the others have ten thousand times its energy.
+  const double all = 1e4 * retain.collected.trace();
+  EXPECT_FALSE(ForgetAnchor(retain.collected, all, nullptr, 0, 1, "site").through_system(1));
+}
+
+TEST(ForgetAnchor, RefusesStoredSumsThatAreNoSecondMoment) {
+  // With an eigenvalue of minus half the mean one, so that the system has a factor.
+  const Texts retain = make_texts(200, 3);
+  const testing::Spectrum spectrum = testing::spectrum(retain.scaled);
+  const Matrix u = spectrum.vectors.leftCols(1);
+  const auto stored = [&](double eigenvalue) {
+    const Matrix sum = retain.scaled + (eigenvalue - spectrum.values(0)) * u * u.transpose();
+    return SecondMoment(MomentSums{.sum = testing::to_tensor(sum).to(at::kDouble),
+                                   .mean_sum = at::zeros({kTextChannels}, at::kDouble),
+                                   .weight = 1,
+                                   .count = 200});
+  };
+  const Tensor d = testing::to_tensor(testing::random_matrix(9, kTextChannels, 5));
+  const SecondMoment good = stored(0.5);
+  EXPECT_TRUE(ForgetAnchor(good, 0, nullptr, 0, 1, "site").removed(d, 1).defined());
+  const SecondMoment bad = stored(-0.5);
+  EXPECT_THROW(ForgetAnchor(bad, 0, nullptr, 0, 1, "site").removed(d, 1), Error);
 }
 
 TEST(ForgetAnchor, HoldsWhatTheForgetTextsUse) {

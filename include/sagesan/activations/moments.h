@@ -47,6 +47,9 @@ class SecondMoment {
   int64_t count() const { return sums_.count; }
   double weight() const { return sums_.weight; }
   bool has_rows() const { return sums_.rows.defined(); }
+  /// It goes on from sums that came from elsewhere: whether they are a second moment's is not
+  /// known.
+  bool is_stored() const { return is_stored_; }
   /// `[tokens, channels]` float32; only where `has_rows()`.
   Tensor rows() const;
   /// The symmetric sum, float64 `[channels, channels]`.
@@ -63,6 +66,7 @@ class SecondMoment {
   /// Then products are float64: experts' moments do, and their traces are also summed without them,
   /// in float64. The two must agree.
   bool began_as_rows_ = false;
+  bool is_stored_ = false;
   MomentSums sums_;  ///< of `sum`, the upper column panels alone are kept up to date
 };
 

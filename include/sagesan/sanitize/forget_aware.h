@@ -49,6 +49,8 @@ class ForgetAnchor {
   Tensor solve_half(const Tensor& d, double strength) const;
   Tensor solve_rest(const Tensor& half, double strength) const;
   bool measures_by_system(double strength) const;
+  /// By what S is multiplied in the system.
+  double penalty(double strength) const { return strength * retain_scale_; }
   /// Of the system, its largest eigenvalue over its smallest, at most.
   double width(double strength) const;
   /// Throws `Error` unless `matrix` times `x`, columns, is `wanted`.
@@ -57,6 +59,7 @@ class ForgetAnchor {
   std::string site_;
   double floor_;     ///< g
   bool few_tokens_;  ///< the retain moment keeps rows, which are its root
+  bool is_stored_;   ///< the retain moment is
   mutable std::optional<MomentRoot> root_;
   mutable Tensor retain_;  ///< S, float64 `[channels, channels]`; of what `root_` is a root of
   double retain_scale_;    ///< by which it is to be multiplied

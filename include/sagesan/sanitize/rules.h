@@ -26,11 +26,12 @@ struct Filter {
 using Measure = std::function<double(const Tensor& m, int64_t start)>;
 
 /// Solves as `removed` does, with fewer products, where one of the measures is trace(M S M^T) =
-/// ||M R||_F^2 - shift ||M||_F^2, for which D R is computed anyway. What is left is measured before
-/// float32 rounds it.
+/// scale (||M R||_F^2 - shift ||M||_F^2), for which D R is computed anyway. What is left is
+/// measured before float32 rounds it.
 struct ThroughRoot {
-  size_t measure;    ///< which of the rule's it is
-  MomentRoot root;   ///< R R^T = S + shift I
+  size_t measure;   ///< which of the rule's it is
+  MomentRoot root;  ///< R R^T = S / scale + shift I
+  double scale = 1;
   double shift = 0;  ///< small enough that what cancels is not missed
   std::function<SolvedThroughRoot(const Tensor& d, const Tensor& image, int64_t start,
                                   double strength)>
@@ -38,7 +39,7 @@ struct ThroughRoot {
 
   /// The measure of M, from `image` M R and `squares` ||M||_F^2.
   double response(const Tensor& image, double squares) const {
-    return std::max(0.0, squared_norm(image) - shift * squares);
+    return std::max(scale * (squared_norm(image) - shift * squares), 0.0);  // NaN stays
   }
 };
 
