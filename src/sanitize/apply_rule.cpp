@@ -110,24 +110,21 @@ SolveFigures apply_rule(const Update& update, const Rule& rule, const ApplyOptio
     const Tensor values = result.to(block.base.scalar_type());
     const Tensor left = (values - block.base).to(d.scalar_type());
     const StageClock measuring("measure");
-    const double squares_before = squared_norm(d);
-    const double squares_after = squared_norm(left);
-    figures.squared_norm_before += squares_before;
-    figures.squared_norm_after += squares_after;
+    figures.squared_norm_before += squared_norm(d);
+    figures.squared_norm_after += squared_norm(left);
     const Tensor weight = (options.base_offset != 0 ? block.base + options.base_offset : block.base)
                               .to(d.scalar_type());
     for (size_t i = 0; i < rule.measures.size(); ++i) {
       const auto& measure = rule.measures[i];
       Responses& responses = figures.responses[i];
       if (through && rule.through_root->measure == i) {
-        const ThroughRoot& root = *rule.through_root;
+        const auto& rooted = *rule.through_root;
         const Tensor rounding = left - wanted;
-        const Tensor rounding_image = root.root.image(rounding);
-        responses.base += root.response(root.root.image(weight), squared_norm(weight));
-        responses.before += root.response(through->before, squares_before);
-        responses.after += root.response(through->wanted + rounding_image, squares_after);
-        if (options.measure_rounding)
-          responses.rounding += root.response(rounding_image, squared_norm(rounding));
+        const Tensor image = rooted.root.image(rounding);
+        responses.base += rooted.response(rooted.root.image(weight), weight);
+        responses.before += rooted.response(through->before, d);
+        responses.after += rooted.response(through->wanted + image, left);
+        if (options.measure_rounding) responses.rounding += rooted.response(image, rounding);
         continue;
       }
       responses.base += measure(weight, block.start);

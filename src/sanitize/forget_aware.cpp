@@ -38,16 +38,21 @@ constexpr double kMostRounding = 0.1;
 ForgetAnchor::ForgetAnchor(const SecondMoment& retain, double retain_reference,
                            const SecondMoment* forget, double forget_reference, double floor,
                            const std::string& site)
-    : site_(site), floor_(floor), few_tokens_(retain.has_rows()), is_stored_(retain.is_stored()) {
+    : site_(site), floor_(floor), few_tokens_(retain.has_rows()) {
   SAGESAN_ASSERT(floor > 0);
   const StageClock clock("decompose");
   check_active(retain, site);
   retain_ = retain.sum() / retain.weight();
   if (few_tokens_) root_ = root_of_moment(retain, site);
   retain_scale_ = scale_of(retain, retain_reference) * retain.weight();
-  if (forget == nullptr || !(forget->trace() > 0)) return;
-  anchor_ = forget->sum() * scale_of(*forget, forget_reference);
-  anchor_.diagonal().add_(floor);
+  if (forget != nullptr && forget->trace() > 0) {
+    anchor_ = forget->sum() * scale_of(*forget, forget_reference);
+    anchor_.diagonal().add_(floor);
+  } else if (retain.is_stored() && !few_tokens_) {
+    // What is no second moment has no root, but could have a system that makes an update grow.
+    Tensor copy = retain_.clone();
+    root_of_matrix(copy, site);
+  }
 }
 
 const MomentRoot& ForgetAnchor::root() const {
@@ -58,23 +63,21 @@ const MomentRoot& ForgetAnchor::root() const {
   return *root_;
 }
 
-Tensor ForgetAnchor::solve_half(const Tensor& d, double strength) const {
+SolvedThroughRoot ForgetAnchor::solve_by_factor(const Tensor& d, double strength) const {
   const Tensor& lower = solved(strength);
   // Solutions come by columns, what they are added to lies by rows.
-  return at::linalg_solve_triangular(lower.t(), d.to(lower.scalar_type()), true, false)
-      .contiguous();
-}
-
-Tensor ForgetAnchor::solve_rest(const Tensor& half, double strength) const {
-  return at::linalg_solve_triangular(solved(strength), half, false, false).contiguous();
+  const auto solve = [](const Tensor& factor, const Tensor& rows, bool upper) {
+    return at::linalg_solve_triangular(factor, rows, upper, false).contiguous();
+  };
+  // s S (g I + s S)^-1 = I - g (g I + s S)^-1.
+  const Tensor half = solve(lower.t(), d.to(lower.scalar_type()), true) * floor_;
+  return {(d - solve(lower, half, false)).to(at::kFloat), half};
 }
 
 Tensor ForgetAnchor::removed(const Tensor& d, double strength) const {
   if (strength == 0) return at::zeros_like(d);
   if (anchor_.defined()) return at::mm(d, solved(strength));
-  // s S (g I + s S)^-1 = I - g (g I + s S)^-1.
-  const Tensor left = solve_rest(solve_half(d, strength), strength) * floor_;
-  return (d - left).to(at::kFloat);
+  return solve_by_factor(d, strength).removed;
 }
 
 bool ForgetAnchor::measures_by_system(double strength) const {
@@ -95,9 +98,7 @@ std::optional<ThroughRoot> ForgetAnchor::through_system(double strength) const {
                      .shift = floor_,
                      .solve = [=, this](const Tensor& d, const Tensor&, int64_t, double asked) {
                        SAGESAN_ASSERT(asked == strength);
-                       const Tensor half = solve_half(d, strength);
-                       const Tensor left = solve_rest(half, strength) * floor_;
-                       return SolvedThroughRoot{d - left, half * floor_};
+                       return solve_by_factor(d, strength);
                      }};
 }
 
@@ -117,14 +118,8 @@ const Tensor& ForgetAnchor::solved(double strength) const {
 }
 
 Tensor ForgetAnchor::solve(double strength) const {
-  if (!measures_by_system(strength)) {
-    // The system is of what has a root: no strength makes rounding an eigenvalue below 0.
-    root();
-  } else if (is_stored_) {
-    // What is no second moment could have a system that solves, and makes an update grow.
-    Tensor copy = retain_.clone();
-    root_of_matrix(copy, site_);
-  }
+  // The system is of what has a root: no strength makes rounding an eigenvalue below 0.
+  if (!measures_by_system(strength)) root();
   const Tensor weighted = retain_ * penalty(strength);
   const Tensor z = probe_vectors(weighted);
   if (anchor_.defined()) {

@@ -90,13 +90,13 @@ def difference(base, one, other):
     return (distance / size) ** 0.5
 
 
-def measure(case, base, peers, args, work):
+def measure(case, peers, args, work):
     changed, texts, energy = case.split(":")
     count, length = map(int, texts.split("x"))
     unlearned, retain = work / f"unlearned_{changed}", work / f"retain_{texts}.jsonl"
-    apart(make_unlearned, base, unlearned, changed)
-    apart(write_retain, base, retain, count, length)
-    options = ["--base", base, "--unlearned", unlearned, "--retain", retain, "--energy", energy, "--strength", "1",
+    apart(make_unlearned, BASE, unlearned, changed)
+    apart(write_retain, BASE, retain, count, length)
+    options = ["--base", BASE, "--unlearned", unlearned, "--retain", retain, "--energy", energy, "--strength", "1",
                "--threads", str(args.threads)]
     commands = {"sagesan": [SAGESAN, "sanitize", "--quiet", *options]}
     commands |= {name: [sys.executable, *words, *options] for name, words in peers.items()}
@@ -114,7 +114,7 @@ def measure(case, base, peers, args, work):
         faster = statistics.median(peer / own for peer, own in zip(seconds[name], seconds["sagesan"]))
         cells += [f"{statistics.median(seconds[name]):.1f} s", f"{faster:.1f}x",
                   f"{memory / statistics.median(mebibytes[name]):.2f}"]
-    cells.append(" ".join(f"{apart(difference, base, work / 'sagesan', work / name):.1e}" for name in peers))
+    cells.append(" ".join(f"{apart(difference, BASE, work / 'sagesan', work / name):.1e}" for name in peers))
     print("| " + " | ".join(cells) + " |", flush=True)
 
 
@@ -134,7 +134,7 @@ def main():
     print("| " + " | ".join([*head, "difference"]) + " |\n|" + "---|" * (len(head) + 1), flush=True)
     with tempfile.TemporaryDirectory(prefix="sagesan_bench_") as work:
         for case in args.case or CASES:
-            measure(case, BASE, peers, args, Path(work))
+            measure(case, peers, args, Path(work))
 
 
 if __name__ == "__main__":

@@ -45,9 +45,9 @@ class ForgetAnchor {
   /// g I + s S, float64 where float32 would not do.
   const Tensor& solved(double strength) const;
   Tensor solve(double strength) const;
-  /// Without forget texts: D L^-T, and D (g I + s S)^-1 from it.
-  Tensor solve_half(const Tensor& d, double strength) const;
-  Tensor solve_rest(const Tensor& half, double strength) const;
+  /// Without forget texts, L being the factor: what is taken out, and g D L^-T, which is what is
+  /// left times L.
+  SolvedThroughRoot solve_by_factor(const Tensor& d, double strength) const;
   bool measures_by_system(double strength) const;
   /// By what S is multiplied in the system.
   double penalty(double strength) const { return strength * retain_scale_; }
@@ -59,7 +59,6 @@ class ForgetAnchor {
   std::string site_;
   double floor_;     ///< g
   bool few_tokens_;  ///< the retain moment keeps rows, which are its root
-  bool is_stored_;   ///< the retain moment is
   mutable std::optional<MomentRoot> root_;
   mutable Tensor retain_;  ///< S, float64 `[channels, channels]`; of what `root_` is a root of
   double retain_scale_;    ///< by which it is to be multiplied

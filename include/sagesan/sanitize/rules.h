@@ -37,9 +37,10 @@ struct ThroughRoot {
                                   double strength)>
       solve;
 
-  /// The measure of M, from `image` M R and `squares` ||M||_F^2.
-  double response(const Tensor& image, double squares) const {
-    return std::max(scale * (squared_norm(image) - shift * squares), 0.0);  // NaN stays
+  /// The measure of `m`, whose `image` is M R.
+  double response(const Tensor& image, const Tensor& m) const {
+    const double shifted = shift == 0 ? 0 : shift * squared_norm(m);
+    return std::max(scale * (squared_norm(image) - shifted), 0.0);  // NaN stays
   }
 };
 
