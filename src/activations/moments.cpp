@@ -20,6 +20,9 @@ at::TensorOptions options(at::ScalarType type, at::Device device) {
 constexpr double kLeastFloatToken = 1e-12;
 constexpr double kMostFloatToken = 1e30;
 
+/// Tokens that are taken in float64 at once: the copy is twice as large as they are.
+constexpr int64_t kFloat64Tokens = 512;
+
 /// Float64 `[tokens]`. A sum whose dtype is given copies its input first.
 Tensor squared_norms(const Tensor& x) { return x.pow(2).sum(1).to(at::kDouble); }
 
@@ -49,19 +52,29 @@ void SecondMoment::add(const Tensor& x, const Tensor& weights) {
   const double largest_square = squares.max().item<double>();
   const bool in_float64 =
       began_as_rows_ || largest_square < kLeastFloatToken || largest_square > kMostFloatToken;
-  Tensor weighted = in_float64 ? x.to(at::kDouble) : x;
+  if (weights.defined()) squares = squares * weights;
+  sums_.largest_token = std::max(sums_.largest_token, squares.max().item<double>());
+  const int64_t step = in_float64 ? kFloat64Tokens : x.size(0);
+  for (int64_t start = 0; start < x.size(0); start += step) {
+    const int64_t tokens = std::min(step, x.size(0) - start);
+    const Tensor part = x.narrow(0, start, tokens);
+    accumulate(in_float64 ? part.to(at::kDouble) : part,
+               weights.defined() ? weights.narrow(0, start, tokens) : weights);
+  }
+}
+
+void SecondMoment::accumulate(const Tensor& x, const Tensor& weights) {
+  Tensor weighted = x;
   if (weights.defined()) {
-    squares = squares * weights;
-    const Tensor roots = weights.sqrt().unsqueeze(1).to(weighted.scalar_type());
-    weighted = weighted * roots;
+    const Tensor roots = weights.sqrt().unsqueeze(1).to(x.scalar_type());
+    weighted = x * roots;
     // w x is the root of w times what is weighted by it.
     sums_.mean_sum += at::mm(roots.t(), weighted).squeeze(0);
     sums_.weight += weights.sum().item<double>();
   } else {
-    sums_.mean_sum += weighted.sum(0);
+    sums_.mean_sum += x.sum(0);
     sums_.weight += static_cast<double>(x.size(0));
   }
-  sums_.largest_token = std::max(sums_.largest_token, squares.max().item<double>());
   if (has_rows() && count() + x.size(0) > sums_.rows.size(0)) {
     sums_.sum = sum();
     sums_.rows = Tensor();

@@ -50,6 +50,8 @@ class SecondMoment {
   /// It goes on from sums that came from elsewhere: whether they are a second moment's is not
   /// known.
   bool is_stored() const { return is_stored_; }
+  /// Of the rows or the sum.
+  size_t bytes() const { return (has_rows() ? sums_.rows : sums_.sum).nbytes(); }
   /// `[tokens, channels]` float32; only where `has_rows()`.
   Tensor rows() const;
   /// The symmetric sum, float64 `[channels, channels]`.
@@ -63,6 +65,9 @@ class SecondMoment {
   double largest_token_share() const;
 
  private:
+  /// Adds inputs, float32 or float64, in their own dtype.
+  void accumulate(const Tensor& x, const Tensor& weights);
+
   /// Then products are float64: experts' moments do, and their traces are also summed without them,
   /// in float64. The two must agree.
   bool began_as_rows_ = false;
