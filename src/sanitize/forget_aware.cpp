@@ -1,6 +1,5 @@
 #include "sagesan/sanitize/forget_aware.h"
 
-#include <ATen/ops/cholesky_solve.h>
 #include <ATen/ops/linalg_solve_triangular.h>
 #include <fmt/format.h>
 
@@ -38,27 +37,27 @@ constexpr double kMostRounding = 0.1;
 ForgetAnchor::ForgetAnchor(const SecondMoment& retain, double retain_reference,
                            const SecondMoment* forget, double forget_reference, double floor,
                            const std::string& site)
-    : site_(site), floor_(floor), few_tokens_(retain.has_rows()) {
+    : site_(site), floor_(floor), few_tokens_(retain.has_rows()), weight_(retain.weight()) {
   SAGESAN_ASSERT(floor > 0);
   const StageClock clock("decompose");
   check_active(retain, site);
-  retain_ = retain.sum() / retain.weight();
+  retain_ = retain.sum();
   if (few_tokens_) root_ = root_of_moment(retain, site);
-  retain_scale_ = scale_of(retain, retain_reference) * retain.weight();
+  retain_scale_ = scale_of(retain, retain_reference);
   if (forget != nullptr && forget->trace() > 0) {
     anchor_ = forget->sum() * scale_of(*forget, forget_reference);
     anchor_.diagonal().add_(floor);
   } else if (retain.is_stored() && !few_tokens_) {
     // What is no second moment has no root, but could have a system that makes an update grow.
-    Tensor copy = retain_.clone();
-    root_of_matrix(copy, site);
+    Tensor sum = retain_;
+    root_of_sum(sum, weight_, site);
   }
 }
 
 const MomentRoot& ForgetAnchor::root() const {
   if (!root_) {
     const StageClock clock("decompose");
-    root_ = root_of_matrix(retain_, site_);
+    root_ = root_of_sum(retain_, weight_, site_);
   }
   return *root_;
 }
@@ -94,7 +93,7 @@ std::optional<ThroughRoot> ForgetAnchor::through_system(double strength) const {
   // L L^T = p S + g I.
   return ThroughRoot{.measure = 0,
                      .root = {solved(strength), true},
-                     .scale = 1 / penalty(strength),
+                     .scale = 1 / (penalty(strength) * weight_),
                      .shift = floor_,
                      .solve = [=, this](const Tensor& d, const Tensor&, int64_t, double asked) {
                        SAGESAN_ASSERT(asked == strength);
@@ -120,33 +119,43 @@ const Tensor& ForgetAnchor::solved(double strength) const {
 Tensor ForgetAnchor::solve(double strength) const {
   // The system is of what has a root: no strength makes rounding an eigenvalue below 0.
   if (!measures_by_system(strength)) root();
-  const Tensor weighted = retain_ * penalty(strength);
-  const Tensor z = probe_vectors(weighted);
+  Tensor matrix = retain_ * penalty(strength);  // of the system
   if (anchor_.defined()) {
-    // The transpose solves A' X = s S with A' = A + s S, as all three are symmetric.
-    const Tensor matrix = anchor_ + weighted;
-    const Tensor solution = at::cholesky_solve(weighted, cholesky_factor(matrix, site_));
-    check_solution(matrix, at::mm(solution, z), at::mm(weighted, z));
-    return solution.t().to(at::kFloat).contiguous();
+    matrix.add_(anchor_);
+  } else {
+    matrix.diagonal().add_(floor_);
   }
-  const Tensor& matrix = weighted;  // in its place
-  matrix.diagonal().add_(floor_);
   const Tensor lower = cholesky_factor(matrix, site_);
-  check_solution(matrix, at::cholesky_solve(z, lower), z);
-  return width(strength) < kWidestFloat ? lower.to(at::kFloat) : lower;
+  const double norm = std::sqrt(squared_norm(matrix));
+  matrix = Tensor();
+  // Unlike cholesky_solve this copies no factor.
+  const auto solve_system = [&](Tensor columns) {
+    columns = at::linalg_solve_triangular(lower, columns, false);
+    return at::linalg_solve_triangular(lower.t(), columns, true);
+  };
+  const Tensor z = probe_vectors(retain_);
+  if (!anchor_.defined()) {
+    check_solution(strength, norm, solve_system(z), z);
+    return width(strength) < kWidestFloat ? lower.to(at::kFloat) : lower;
+  }
+  // The transpose solves (A + s S) X = s S, as all are symmetric.
+  const Tensor solution = solve_system(retain_ * penalty(strength));
+  check_solution(strength, norm, at::mm(solution, z), at::mm(retain_, z) * penalty(strength));
+  return solution.t().to(at::kFloat).contiguous();
 }
 
 double ForgetAnchor::width(double strength) const {
   return penalty(strength) * retain_.diagonal().sum().item<double>() / floor_;
 }
 
-void ForgetAnchor::check_solution(const Tensor& matrix, const Tensor& x,
+void ForgetAnchor::check_solution(double strength, double norm, const Tensor& x,
                                   const Tensor& wanted) const {
+  const Tensor product = at::mm(retain_, x) * penalty(strength) +
+                         (anchor_.defined() ? at::mm(anchor_, x) : x * floor_);
   // Beside the probes, numbers of about 1, that stand for an update: what is taken out of it may be
   // next to nothing, and is then rounding.
-  const double scale =
-      std::sqrt(squared_norm(matrix) * (squared_norm(x) + static_cast<double>(x.numel())));
-  const double residual = std::sqrt(squared_norm(at::mm(matrix, x) - wanted));
+  const double scale = norm * std::sqrt(squared_norm(x) + static_cast<double>(x.numel()));
+  const double residual = std::sqrt(squared_norm(product - wanted));
   if (residual <= 1e-9 * scale + 1e-300) return;
   throw Error(ExitCode::kInternal,
               fmt::format("{}: the solution of the ridge system failed: residual {:.1e}", site_,

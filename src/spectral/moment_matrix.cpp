@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -15,20 +13,23 @@ void check_active(const SecondMoment& moment, const std::string& site) {
 }
 
 MomentMatrix::MomentMatrix(const SecondMoment& moment, const std::string& site)
-    : mean_energy_(moment.trace() / moment.weight() / static_cast<double>(moment.channels())) {
+    : weight_(moment.weight()),
+      mean_energy_(moment.trace() / weight_ / static_cast<double>(moment.channels())) {
   check_active(moment, site);
   if (moment.has_rows()) {
-    rows_ = moment.rows().to(at::kDouble) / std::sqrt(moment.weight());
+    rows_ = moment.rows().to(at::kDouble);
     root_ = root_of_moment(moment, site);
   } else {
-    matrix_ = moment.sum() / moment.weight();
-    root_ = root_of_matrix(matrix_, site);
+    sum_ = moment.sum();
+    root_ = root_of_sum(sum_, weight_, site);
   }
 }
 
 Tensor MomentMatrix::times(const Tensor& m) const {
   const Tensor wide = m.to(at::kDouble);
-  return matrix_.defined() ? at::mm(wide, matrix_) : at::mm(at::mm(wide, rows_.t()), rows_);
+  const Tensor product =
+      sum_.defined() ? at::mm(wide, sum_) : at::mm(at::mm(wide, rows_.t()), rows_);
+  return product / weight_;
 }
 
 double MomentMatrix::response(const Tensor& m) const { return root_.response(m); }

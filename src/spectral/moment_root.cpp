@@ -20,6 +20,15 @@ constexpr double kMostLift = 1e-2;
 /// Columns of a triangular root whose product is taken at a time, without the zeros above them.
 int64_t panel_width(int64_t columns) { return std::clamp<int64_t>(columns / 8, 192, 512); }
 
+/// The factor of the matrix, which is too large to be copied for it, and of the floor.
+Tensor factor_with_floor(const Tensor& matrix) {
+  const Tensor diagonal = matrix.diagonal().clone();
+  matrix.diagonal().add_(kRootFloor * diagonal.mean().item<double>());
+  Tensor factor = try_cholesky_factor(matrix);
+  matrix.diagonal().copy_(diagonal);
+  return factor;
+}
+
 }  // namespace
 
 Tensor MomentRoot::image(const Tensor& m) const {
@@ -46,24 +55,22 @@ double MomentRoot::response(const Tensor& m) const {
 
 MomentRoot root_of_moment(const SecondMoment& moment, const std::string& site) {
   if (moment.has_rows()) return {moment.rows().t() / std::sqrt(moment.weight())};
-  Tensor matrix = moment.sum() / moment.weight();
-  return root_of_matrix(matrix, site);
+  Tensor sum = moment.sum();
+  return root_of_sum(sum, moment.weight(), site);
 }
 
-MomentRoot root_of_matrix(Tensor& matrix, const std::string& site) {
-  const double floor = kRootFloor * matrix.diagonal().mean().item<double>();
-  matrix.diagonal().add_(floor);
-  Tensor root = try_cholesky_factor(matrix);
+MomentRoot root_of_sum(Tensor& sum, double weight, const std::string& site) {
+  Tensor root = factor_with_floor(sum);
   // Rounding can turn an eigenvalue below zero where channels depend on one another.
   for (double lift = kMomentRounding / 10; !root.defined() && lift < kMostLift; lift *= 10) {
-    matrix.diagonal().mul_(1 + lift);
-    root = try_cholesky_factor(matrix);
+    sum = sum.clone();  // what it shares its numbers with does not see it
+    sum.diagonal().mul_(1 + lift);
+    root = factor_with_floor(sum);
   }
   if (!root.defined())
     throw Error(ExitCode::kInternal, site + ": the Cholesky factorization failed");
-  matrix.diagonal().sub_(floor);
-  const Tensor z = probe_vectors(matrix);
-  const Tensor image = at::mm(matrix, z);
+  const Tensor z = probe_vectors(sum);
+  const Tensor image = at::mm(sum, z);
   const double error =
       std::sqrt(squared_norm(at::mm(root, at::mm(root.t(), z)) - image) / squared_norm(image));
   if (!(error <= 1e-6)) {
@@ -71,7 +78,7 @@ MomentRoot root_of_matrix(Tensor& matrix, const std::string& site) {
         ExitCode::kInternal,
         fmt::format("{}: the Cholesky factor of the second moment is off by {:.1e}", site, error));
   }
-  return {root.to(at::kFloat), true};
+  return {root.div_(std::sqrt(weight)).to(at::kFloat), true};
 }
 
 }  // namespace sagesan

@@ -50,23 +50,21 @@ int64_t count_above_rounding(const Tensor& values, int64_t channels, const Tenso
 
 Spectrum::Spectrum(const SecondMoment& moment, double energy, const std::string& site,
                    double reference_trace)
-    : channels_(moment.channels()), has_rows_(moment.has_rows()) {
+    : weight_(moment.weight()), channels_(moment.channels()), has_rows_(moment.has_rows()) {
   SAGESAN_ASSERT(moment.count() > 0);
   const StageClock clock("decompose");
   check_active(moment, site);
-  const double weight = moment.weight();
   Tensor rows;  // float64 [tokens, channels]
-  if (has_rows_) rows = moment.rows().to(at::kDouble) / std::sqrt(weight);
+  if (has_rows_) rows = moment.rows().to(at::kDouble);
   // Of rows in float64 whatever the share: what they give by way of the Gram matrix loses as many
   // digits again.
-  Tensor matrix = has_rows_ ? symmetric_product(rows.t()) : moment.sum() / weight;
+  Tensor matrix = has_rows_ ? symmetric_product(rows.t()) : moment.sum();
   EigenPairs eigen = eigen_of_moment(matrix, has_rows_ ? 1 : energy, site);
   values_ = eigen.values.cpu().contiguous();
   vectors_ = std::move(eigen.vectors);
   residual_ = eigen.residual;
   trace_ = matrix.diagonal().sum().item<double>();
-  mean_energy_ =
-      (reference_trace > 0 ? reference_trace / weight : trace_) / static_cast<double>(channels_);
+  mean_energy_ = (reference_trace > 0 ? reference_trace : trace_) / static_cast<double>(channels_);
   // Less than all of the energy ends among larger ones. Rows are summed in float64.
   const bool is_rounded = energy >= 1 && !has_rows_;
   above_rounding_ =
@@ -76,12 +74,13 @@ Spectrum::Spectrum(const SecondMoment& moment, double energy, const std::string&
     const int64_t needed = leading_count(energy).first;
     const Tensor rest = vectors_.narrow(1, needed, values_.numel() - needed).to(at::kFloat);
     vectors_ = at::mm(rows.t(), vectors_.narrow(1, 0, needed));
-    root_.values = at::cat({vectors_.to(at::kFloat), at::mm(rows.to(at::kFloat).t(), rest)}, 1);
+    root_.values = at::cat({vectors_.to(at::kFloat), at::mm(rows.to(at::kFloat).t(), rest)}, 1)
+                       .div_(std::sqrt(weight_));
   } else if (values_.numel() < channels_) {
-    root_ = root_of_matrix(matrix, site);
+    root_ = root_of_sum(matrix, weight_, site);
   } else {
-    matrix = Tensor();  // as large as what comes now
-    root_.values = (vectors_ * at::sqrt(eigen.values).to(vectors_.scalar_type())).to(at::kFloat);
+    const Tensor roots = at::sqrt(eigen.values / weight_);
+    root_.values = (vectors_ * roots.to(vectors_.scalar_type())).to(at::kFloat);
   }
 }
 
@@ -111,7 +110,7 @@ Subspace Spectrum::leading(double energy) const {
   return {.rank = rank,
           .energy_share = std::min(held / trace_, 1.0),
           .eigenvalue_shares = std::move(shares),
-          .mean_energy = mean_energy_,
+          .mean_energy = mean_energy_ / weight_,
           .residual = residual_,
           .directions = directions,
           .relative_energies = kept / mean_energy_,

@@ -87,7 +87,7 @@ TEST(ForgetAnchor, MeasuresByTheFactorOfItsSystem) {
   const Matrix update = testing::random_matrix(9, kTextChannels, 5);
   const Tensor d = testing::to_tensor(update);
   const ForgetAnchor anchor(retain.collected, 0, nullptr, 0, 0.5, "site");
-  for (const double strength : {0.05, 1.0, 100.0}) {
+  for (const double strength : {0.06, 1.0, 100.0}) {
     const std::optional<ThroughRoot> through = anchor.through_system(strength);
     ASSERT_TRUE(through) << strength;
     const Tensor image = through->root.image(d);

@@ -53,14 +53,16 @@ class ForgetAnchor {
   double penalty(double strength) const { return strength * retain_scale_; }
   /// Of the system, its largest eigenvalue over its smallest, at most.
   double width(double strength) const;
-  /// Throws `Error` unless `matrix` times `x`, columns, is `wanted`.
-  void check_solution(const Tensor& matrix, const Tensor& x, const Tensor& wanted) const;
+  /// Throws `Error` unless the system's matrix, whose norm is `norm`, times `x`, columns, is
+  /// `wanted`.
+  void check_solution(double strength, double norm, const Tensor& x, const Tensor& wanted) const;
 
   std::string site_;
   double floor_;     ///< g
   bool few_tokens_;  ///< the retain moment keeps rows, which are its root
+  double weight_;    ///< T
   mutable std::optional<MomentRoot> root_;
-  mutable Tensor retain_;  ///< S, float64 `[channels, channels]`; of what `root_` is a root of
+  mutable Tensor retain_;  ///< T S, float64 `[channels, channels]`; of what `root_` is a root of
   double retain_scale_;    ///< by which it is to be multiplied
   Tensor anchor_;          ///< A, float64; undefined where it is g I
   mutable std::map<double, Tensor> solved_;

@@ -26,8 +26,9 @@ class MomentMatrix {
   double mean_energy() const { return mean_energy_; }
 
  private:
-  Tensor rows_;    ///< `[tokens, channels]`: S = R^T R; undefined where `matrix_` is not
-  Tensor matrix_;  ///< S
+  double weight_;  ///< T
+  Tensor rows_;    ///< R `[tokens, channels]`: T S = R^T R; undefined where `sum_` is not
+  Tensor sum_;     ///< T S, the moment's own
   MomentRoot root_;
   double mean_energy_;
 };

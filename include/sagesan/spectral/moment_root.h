@@ -23,9 +23,9 @@ struct MomentRoot {
 /// where there is none.
 MomentRoot root_of_moment(const SecondMoment& moment, const std::string& site);
 
-/// Triangular, of S itself, float64 `[channels, channels]`. It stays what it is, unless rounding
-/// has left an eigenvalue below zero (`kMomentRounding`): then S gets as little of its diagonal
-/// more as makes it positive definite, for good.
-MomentRoot root_of_matrix(Tensor& matrix, const std::string& site);
+/// Triangular, of S = `sum` / `weight`, float64 `[channels, channels]`. The sum stays what it is,
+/// unless rounding has left an eigenvalue below zero (`kMomentRounding`): then `sum` becomes
+/// another matrix, with as little of its diagonal more as makes it positive definite.
+MomentRoot root_of_sum(Tensor& sum, double weight, const std::string& site);
 
 }  // namespace sagesan

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <utility>
@@ -9,6 +10,9 @@
 #include "sagesan/support/tensor.h"
 
 namespace sagesan {
+
+/// From so many channels on directions are computed alone where few hold the energy asked.
+constexpr int64_t kLeastIteratedChannels = 2048;
 
 /// What the solver needs of S = (1/T) sum_t x_t x_t^T, with S = U diag(l_1 >= ... >= l_d) U^T.
 struct Subspace {
@@ -48,6 +52,8 @@ class Spectrum {
   /// How many values hold the share `energy`, and what they sum to.
   std::pair<int64_t, double> leading_count(double energy) const;
 
+  // Of T S, but for the root, which is that of S.
+  double weight_;               ///< T
   Tensor values_;               ///< float64, descending, on the CPU
   int64_t above_rounding_ = 0;  ///< so many of them; a direction taken from rows beyond is noise
   Tensor vectors_;  ///< columns: directions; where there are rows, each times the root of its value
