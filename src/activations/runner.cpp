@@ -7,6 +7,7 @@
 
 #include "sagesan/model/parameters.h"
 #include "sagesan/support/error.h"
+#include "sagesan/support/huge_pages.h"
 #include "sagesan/support/memory.h"
 #include "sagesan/support/stage_clock.h"
 
@@ -86,7 +87,10 @@ class ObservationRun::Moments {
   }
 
   void hand_over(const Site& site, const MomentSink& sink) {
-    sink(site, at(site), site.is_expert() ? expert_trace(site) / experts_ : 0);
+    const SiteMoment& moment = at(site);
+    const auto* second = std::get_if<SecondMoment>(&moment);
+    if (second != nullptr && second->bytes() >= kLeastHugePages) release_all_free_memory();
+    sink(site, moment, site.is_expert() ? expert_trace(site) / experts_ : 0);
     moments_.erase(site);
     finished_.insert(site);
   }

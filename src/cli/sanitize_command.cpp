@@ -144,7 +144,9 @@ void print_plan(const SanitizeResult& result, const SanitizeOptions& options) {
         "would run {} layers of the {} model over {} retain tokens and observe {} sites\n",
         report.layers_run, report.options.activations, report.tokens, report.sites.size());
   }
-  std::cout << fmt::format("would need about {} MiB of memory{}\n", result.memory_bytes >> 20,
+  const auto mebibytes = [](uint64_t bytes) { return bytes >> 20; };
+  std::cout << fmt::format("would need about {} MiB of memory, {} at most{}\n",
+                           mebibytes(result.memory_bytes), mebibytes(result.most_memory_bytes),
                            result.spills ? ", with the hidden states in a file" : "");
   std::cout << fmt::format("would write {:.1f} MiB of weights; nothing was written\n",
                            static_cast<double>(result.output_bytes) / (1 << 20));

@@ -8,6 +8,7 @@
 
 #include "sagesan/activations/runner.h"
 #include "sagesan/sanitize/rules.h"
+#include "sagesan/spectral/subspace.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/memory.h"
 
@@ -16,26 +17,31 @@ namespace {
 
 constexpr double kFloat = 4;
 constexpr double kDouble = 8;
-/// What is freed and kept for the next step, and the buffers of the linear algebra.
-constexpr double kSlack = 80 << 20;
-/// What lies between blocks of memory and is of no use: measured.
-constexpr double kLoss = 1.07;
+/// What is freed and kept for the next step, and what lies between blocks and is of no use.
+constexpr double kSlack = 100 << 20;
+/// The buffers that MKL keeps.
+constexpr double kMklBuffers = 30 << 20;
+/// By what the heap's layout differs from run to run.
+constexpr double kDoubt = 48 << 20;
 /// Tensors of a block of rows while it is solved, in `apply_rule`.
 constexpr double kSolveBlocks = 16;
 
-/// What is held while the inputs of one site are solved for, without its moment: counted in copies
-/// of a matrix as large as the moment.
-double solving(const SanitizeOptions& options, double channels, double rows, bool is_tied_head) {
+/// What is held while the inputs of one site are solved for, beside its moment: counted in copies
+/// of a matrix as large as the moment. `worst`: should few directions not hold the energy, or a
+/// system not do for measuring.
+double solving(const SanitizeOptions& options, double channels, double rows, bool is_tied_head,
+               bool worst) {
   const double square = channels * channels;
-  if (options.method == Method::kForgetAware) return 44 * square;
+  if (options.method == Method::kForgetAware) return 36 * square;
   // Rows and directions in float64, both in float32, and a decomposition of the Gram matrix.
   if (rows > 0) return (8 + 4 + 16 + 4) * rows * channels + 32 * rows * rows;
-  if (options.method == Method::kRollback) return 28 * square;
+  // A root and its float32.
+  if (options.method == Method::kRollback) return 12 * square;
   const bool every = options.energy == 1 || uses_every_direction(options.method);
-  // A root, and then a system of which matrix, factor and solution are there at once.
-  if (every && !is_tied_head && !options.target_bias) return 28 * square;
-  // `eigh` takes three copies beside the matrix; float32 beside the float64 one.
-  return every || channels < 256 ? 32 * square : 24 * square;
+  // A system and its factor, and a root of its own at strengths that are small or immense.
+  if (every && !is_tied_head && !options.target_bias) return (worst ? 20 : 16) * square;
+  // A root and its float32; or all directions and what `eigh` works in.
+  return every || worst || channels < kLeastIteratedChannels ? 25 * square : 12 * square;
 }
 
 /// A step at which much is held.
@@ -64,7 +70,8 @@ class Model {
     }
   }
 
-  Step largest() const {
+  /// `worst`: as `solving` has it.
+  Step largest(bool worst) const {
     std::vector<Step> steps = {{0, ""}};
     if (!inputs_.moments) {
       const int64_t layers = ObservationPlan{.sites = plan_.sites}.layers_to_run(model_);
@@ -72,7 +79,7 @@ class Model {
         steps.push_back({forward(layer), fmt::format("layer {}", layer)});
     }
     for (const Site& site : plan_.sites) {
-      if (!site.is_diagonal()) steps.push_back({solved(site), site.name()});
+      if (!site.is_diagonal()) steps.push_back({solved(site, worst), site.name()});
     }
     return *std::max_element(steps.begin(), steps.end(),
                              [](const Step& a, const Step& b) { return a.bytes < b.bytes; });
@@ -130,14 +137,18 @@ class Model {
   }
 
   /// With the moments of the same layer that wait for their turn.
-  double solved(const Site& site) const {
+  double solved(const Site& site, bool worst) const {
     double waiting = 0;
     for (auto other = plan_.sites.find(site);
          other != plan_.sites.end() && other->layer == site.layer; ++other) {
       if (!other->is_diagonal() && !other->is_expert()) waiting += moment(*other);
     }
-    return waiting + kSolveBlocks * solved_elements(site) * kFloat +
-           solving(options_, channels(site), rows(site), inputs_.map.is_tied_head(site));
+    const double width = channels(site);
+    const double sum_applied = rows(site) > 0 ? 0 : 8 * width * width;  // directions and a root
+    const double blocks = kSolveBlocks * solved_elements(site) * kFloat;
+    return waiting +
+           std::max(solving(options_, width, rows(site), inputs_.map.is_tied_head(site), worst),
+                    sum_applied + blocks);
   }
 
   const SanitizeOptions& options_;
@@ -153,33 +164,36 @@ class Model {
 
 MemoryNeed memory_need(const SanitizeOptions& options, const SanitizeInputs& inputs,
                        const Plan& plan) {
-  const Step worst = Model(options, inputs, plan).largest();
+  const Model steps(options, inputs, plan);
+  const Step worst = steps.largest(true);
   const ModelConfiguration& model = inputs.observed_model(options);
   MemoryNeed need{.place = worst.place};
   // All experts' tokens are looked at together.
   const double hidden =
       inputs.moments == nullptr
-          ? kLoss * static_cast<double>(inputs.retain.batch.tokens() * model.hidden_size) * kFloat
+          ? static_cast<double>(inputs.retain.batch.tokens() * model.hidden_size) * kFloat
           : 0;
   const double of_forget =
       static_cast<double>(inputs.forget.batch.tokens() * model.hidden_size) * kFloat;
-  need.bytes = static_cast<uint64_t>(
-      kLoss * (static_cast<double>(resident_memory()) + worst.bytes + kSlack + of_forget) + hidden);
+  const double always = static_cast<double>(resident_memory()) + kSlack +
+                        (at::hasMKL() ? kMklBuffers : 0) + of_forget + hidden;
+  need.bytes = static_cast<uint64_t>(always + steps.largest(false).bytes);
+  need.most = static_cast<uint64_t>(always + worst.bytes + kDoubt);
   if (model.experts.count == 0) need.hidden = static_cast<uint64_t>(hidden);
   return need;
 }
 
 bool must_spill(const SanitizeOptions& options, const MemoryNeed& need) {
   const uint64_t limit = options.max_memory > 0 ? options.max_memory : usable_memory();
-  if (limit == 0 || need.bytes <= limit) return false;
-  const bool enough = need.bytes - need.hidden <= limit;
+  if (limit == 0 || need.most <= limit) return false;
+  const bool enough = need.most - need.hidden <= limit;
   // Nobody asked for a limit: what can be done is done.
   if (enough || options.max_memory == 0) return need.hidden > 0;
   throw InputError(
       options.base.string(),
       fmt::format("the run needs about {} MiB of memory at {}{}, --max-memory allows {}: "
                   "fewer retain tokens (--max-tokens) or fewer tensors (--include) need less",
-                  (need.bytes - need.hidden) >> 20, need.place,
+                  (need.most - need.hidden) >> 20, need.place,
                   need.hidden > 0 ? " even with its hidden states on the disk" : "",
                   options.max_memory >> 20));
 }

@@ -11,8 +11,9 @@ namespace sagesan {
 /// What a run will take in memory at its worst.
 struct MemoryNeed {
   uint64_t bytes = 0;   ///< resident, the program itself included
+  uint64_t most = 0;    ///< no run takes more: every spectrum is of the costly kind
   uint64_t hidden = 0;  ///< of these what a scratch file would save: the hidden states
-  std::string place;    ///< where: a site or a layer
+  std::string place;    ///< where the most is: a site or a layer
 };
 
 /// The most that a run of `plan` takes, by a model of what each step holds at a time; within a
@@ -21,9 +22,9 @@ struct MemoryNeed {
 MemoryNeed memory_need(const SanitizeOptions& options, const SanitizeInputs& inputs,
                        const Plan& plan);
 
-/// Whether the hidden states must go to a file for the run to keep within --max-memory, or within
-/// the machine's memory where there is no such limit. Throws `InputError` where --max-memory is not
-/// kept even so.
+/// Whether the hidden states must go to a file for the run to keep within --max-memory, come what
+/// may, or within the machine's memory where there is no such limit. Throws `InputError` where
+/// --max-memory is not kept even so.
 bool must_spill(const SanitizeOptions& options, const MemoryNeed& need);
 
 }  // namespace sagesan

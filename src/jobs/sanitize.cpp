@@ -219,8 +219,11 @@ SanitizeResult sanitize_with(const SanitizeOptions& options,
       layout_output(inputs.base, inputs.unlearned.checkpoint, updates, options.output);
   const MemoryNeed memory = memory_need(options, inputs, plan);
   SanitizeResult result{start_report(options, inputs, updates, plan), layout.bytes(), memory.bytes,
-                        must_spill(options, memory)};
-  if (result.spills) result.memory_bytes -= memory.hidden;
+                        memory.most, must_spill(options, memory)};
+  if (result.spills) {
+    result.memory_bytes -= memory.hidden;
+    result.most_memory_bytes -= memory.hidden;
+  }
   give_template_notice(options.rendering, inputs.chat, notice);
   give_pair_notices(options, inputs, updates, notice);
   give_plan_notices(inputs, plan, notice);

@@ -8,7 +8,9 @@
 #include <stdexcept>
 
 #include "sagesan/spectral/probes.h"
+#include "sagesan/spectral/subspace.h"
 #include "sagesan/support/error.h"
+#include "sagesan/support/memory.h"
 
 namespace sagesan {
 namespace {
@@ -27,9 +29,8 @@ constexpr int64_t kLeastFloatChannels = 256;
 /// eigenvalue: below it eigenvalues drown in its rounding.
 constexpr double kFloatFloor = 1e-5;
 
-/// Where at most one in so many directions is needed, of many, these alone are computed: measured,
-/// docs/performance.md.
-constexpr int64_t kLeastIteratedChannels = 2048;
+/// Where at most one in so many directions is needed, of `kLeastIteratedChannels` or more, these
+/// alone are computed: measured, docs/performance.md.
 constexpr int64_t kIteratedShare = 10;
 
 double norm(const Tensor& t) { return std::sqrt(squared_norm(t)); }
@@ -92,7 +93,9 @@ EigenPairs eigen_of_moment(const Tensor& matrix, double energy, const std::strin
   const int64_t channels = matrix.size(0);
   try {
     if (energy < 1 && channels >= kLeastIteratedChannels) {
-      if (auto leading = leading_eigen(matrix, energy, channels / kIteratedShare)) return *leading;
+      const auto leading = leading_eigen(matrix, energy, channels / kIteratedShare);
+      release_all_free_memory();  // many blocks of columns, into which no matrix fits
+      if (leading) return *leading;
     }
     if (energy < 1 && channels >= kLeastFloatChannels) {
       const double trace = matrix.diagonal().sum().item<double>();

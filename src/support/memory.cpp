@@ -16,6 +16,10 @@ namespace {
 /// Bytes that may lie free.
 constexpr size_t kMostFree = size_t{112} << 20;
 
+/// What was resident when nothing lay free: glibc's own count of what is free does not say whether
+/// that was given back already.
+uint64_t least_resident = 0;
+
 /// The least number in the files of that name, of a control group and of those above it. Some say
 /// "max".
 uint64_t least_limit(const std::filesystem::path& hierarchy, std::filesystem::path group,
@@ -57,16 +61,16 @@ void keep_free_memory() {
 }
 
 void release_free_memory() {
-  // What was resident when nothing lay free: glibc's own count of what is free does not say whether
-  // that was given back already.
-  static uint64_t least = 0;
   const uint64_t now = resident_memory();
-  if (now > least + kMostFree) {
-    ::malloc_trim(0);
-    least = resident_memory();
-  } else {
-    least = std::min(least, now);
-  }
+  if (now > least_resident + kMostFree)
+    release_all_free_memory();
+  else
+    least_resident = std::min(least_resident, now);
+}
+
+void release_all_free_memory() {
+  ::malloc_trim(0);
+  least_resident = resident_memory();
 }
 
 uint64_t usable_memory(const std::filesystem::path& root) {

@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <sstream>
@@ -23,6 +25,7 @@ struct RunResult {
   int code = -1;   ///< exit code, or -1
   int signal = 0;  ///< that killed it, or 0
   std::string out, err;
+  int64_t max_resident = 0;  ///< bytes, at its most
 };
 
 /// The real binary as a child process with its output in files.
@@ -58,8 +61,10 @@ class Program {
   /// Waits for the end. The remark on a slow BLAS depends on the machine and is left out.
   RunResult wait() {
     int status = 0;
-    EXPECT_EQ(::waitpid(pid_, &status, 0), pid_);
+    rusage usage{};
+    EXPECT_EQ(::wait4(pid_, &status, 0, &usage), pid_);
     RunResult result;
+    result.max_resident = usage.ru_maxrss * 1024;
     if (WIFEXITED(status)) result.code = WEXITSTATUS(status);
     if (WIFSIGNALED(status)) result.signal = WTERMSIG(status);
     result.out = read_file(output_ / "out");

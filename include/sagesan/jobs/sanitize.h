@@ -53,9 +53,10 @@ struct SanitizeOptions {
 
 struct SanitizeResult {
   SanitizeReport report;
-  uint64_t output_bytes = 0;  ///< of the weights
-  uint64_t memory_bytes = 0;  ///< that the run takes at its worst, by a model of it
-  bool spills = false;        ///< whether hidden states go to a file for want of it
+  uint64_t output_bytes = 0;       ///< of the weights
+  uint64_t memory_bytes = 0;       ///< that the run takes at its worst place, by a model of it
+  uint64_t most_memory_bytes = 0;  ///< no run takes more
+  bool spills = false;             ///< whether hidden states go to a file for want of it
 };
 
 /// The main job: checks everything, compares the pair, runs the base model layer by layer over the

@@ -13,6 +13,9 @@ void keep_free_memory();
 /// large ones would otherwise keep the heap growing by tens of MiB a layer.
 void release_free_memory();
 
+/// Gives all of it back: before what is so large that nothing of it would be used for that.
+void release_all_free_memory();
+
 /// Bytes of memory that this process may use: what the machine has, or what a control group (of a
 /// container, of a cluster's job) leaves it of that; 0 where the system does not say. The control
 /// groups are those that the files below `root` describe.
