@@ -22,7 +22,7 @@ constexpr double kSlack = 100 << 20;
 /// The buffers that MKL keeps.
 constexpr double kMklBuffers = 30 << 20;
 /// By what the heap's layout differs from run to run.
-constexpr double kDoubt = 48 << 20;
+constexpr double kDoubt = 64 << 20;
 /// Tensors of a block of rows while it is solved, in `apply_rule`.
 constexpr double kSolveBlocks = 16;
 
