@@ -1,7 +1,6 @@
 #include "sagesan/sanitize/error_feedback.h"
 
 #include <ATen/ops/cholesky_inverse.h>
-#include <ATen/ops/eye.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 
 #include "sagesan/spectral/cholesky.h"
 #include "sagesan/spectral/moment_matrix.h"
+#include "sagesan/spectral/probes.h"
 #include "sagesan/support/error.h"
 
 namespace sagesan {
@@ -25,13 +25,16 @@ Tensor feedback_factor(const SecondMoment& moment, const std::string& site) {
   check_active(moment, site);
   const int64_t channels = moment.channels();
   Tensor matrix = moment.sum() * (static_cast<double>(channels) / moment.trace());
-  const Tensor unit = at::eye(channels, matrix.options());
-  matrix = matrix + unit * kDamping;
-  const Tensor inverse = at::cholesky_inverse(cholesky_factor(matrix, site));
-  const Tensor factor = cholesky_factor(inverse, site).t();
+  matrix.diagonal().add_(kDamping);
+  const Tensor z = probe_vectors(matrix);
+  const Tensor image = at::mm(matrix, z);
+  matrix = cholesky_factor(matrix, site);
+  matrix = at::cholesky_inverse(matrix);
+  const Tensor factor = cholesky_factor(matrix, site).t();
+  matrix = Tensor();
   // factor^T factor is the inverse.
-  const Tensor product = at::mm(at::mm(matrix, factor.t()), factor);
-  const double residual = std::sqrt(squared_norm(product - unit) / static_cast<double>(channels));
+  const Tensor back = at::mm(factor.t(), at::mm(factor, image));
+  const double residual = std::sqrt(squared_norm(back - z) / squared_norm(z));
   if (!(residual <= 1e-6)) {
     throw Error(ExitCode::kInternal,
                 fmt::format("{}: the factorization for --rounding feedback failed: residual {:.1e}",

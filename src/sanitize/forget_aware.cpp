@@ -90,7 +90,7 @@ bool ForgetAnchor::measures_by_system(double strength) const {
 
 std::optional<ThroughRoot> ForgetAnchor::through_system(double strength) const {
   if (!measures_by_system(strength)) return std::nullopt;
-  // L L^T = p S + g I.
+  // L L^T = p T S + g I.
   return ThroughRoot{.measure = 0,
                      .root = {solved(strength), true},
                      .scale = 1 / (penalty(strength) * weight_),

@@ -63,7 +63,8 @@ MomentRoot root_of_sum(Tensor& sum, double weight, const std::string& site) {
   Tensor root = factor_with_floor(sum);
   // Rounding can turn an eigenvalue below zero where channels depend on one another.
   for (double lift = kMomentRounding / 10; !root.defined() && lift < kMostLift; lift *= 10) {
-    sum = sum.clone();  // what it shares its numbers with does not see it
+    // What it shares its numbers with does not see it.
+    if (lift == kMomentRounding / 10) sum = sum.clone();
     sum.diagonal().mul_(1 + lift);
     root = factor_with_floor(sum);
   }

@@ -5,31 +5,65 @@
 #include <sys/mman.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
-#include <memory>
+#include <mutex>
+#include <new>
+#include <unordered_map>
 #include <utility>
 
 namespace sagesan {
 namespace {
 
-struct Mapping {
-  void* data;
-  size_t bytes;
+/// Every mapping has this much, few blocks of the heap have.
+constexpr uintptr_t kLeastAlignment = 4096;
+
+/// Bytes of each mapping, by its start.
+struct Mappings {
+  std::mutex mutex;
+  std::unordered_map<void*, size_t> bytes;
 };
 
-void unmap(void* context) {
-  const std::unique_ptr<Mapping> mapping(static_cast<Mapping*>(context));
-  ::munmap(mapping->data, mapping->bytes);
+Mappings& mappings() {
+  // It outlives every tensor.
+  static auto* all = new Mappings;  // NOLINT(cppcoreguidelines-owning-memory)
+  return *all;
+}
+
+/// Takes a mapping off the list; 0 where it is none.
+size_t forget_mapping(void* data) {
+  if (reinterpret_cast<uintptr_t>(data) % kLeastAlignment != 0) return 0;
+  const std::lock_guard lock(mappings().mutex);
+  const auto found = mappings().bytes.find(data);
+  if (found == mappings().bytes.end()) return 0;
+  const size_t bytes = found->second;
+  mappings().bytes.erase(found);
+  return bytes;
+}
+
+c10::DeleterFnPtr own_deleter = nullptr;
+
+/// Of blocks of either kind: libtorch frees some without their `DataPtr`.
+void release(void* data) {
+  if (const size_t bytes = forget_mapping(data); bytes > 0)
+    ::munmap(data, bytes);
+  else
+    own_deleter(data);
 }
 
 /// Nothing where the system has no memory.
 c10::DataPtr map(size_t bytes) {
-  auto mapping = std::make_unique<Mapping>();
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) return {};
   ::madvise(data, bytes, MADV_HUGEPAGE);  // a wish: where it is refused pages are small
-  *mapping = {data, bytes};
-  return {data, mapping.release(), &unmap, c10::Device(c10::kCPU)};
+  try {
+    const std::lock_guard lock(mappings().mutex);
+    mappings().bytes.emplace(data, bytes);
+  } catch (const std::bad_alloc&) {
+    ::munmap(data, bytes);
+    return {};
+  }
+  return {data, data, &release, c10::Device(c10::kCPU)};
 }
 
 /// Each large block is a mapping of its own. From malloc it could come out of the heap, whose pages
@@ -42,12 +76,11 @@ class HugePages final : public c10::Allocator {
 
   // NOLINTBEGIN(modernize-use-override)
   c10::DataPtr allocate(size_t bytes) const {
-    c10::DataPtr mapped = bytes >= kLeastHugePages ? map(bytes) : c10::DataPtr();
-    return mapped ? std::move(mapped) : own_.allocate(bytes);
+    c10::DataPtr data = bytes >= kLeastHugePages ? map(bytes) : c10::DataPtr();
+    return data ? std::move(data) : own_.allocate(bytes);
   }
   c10::DataPtr allocate(size_t bytes) { return std::as_const(*this).allocate(bytes); }
-  /// None is right for all blocks.
-  c10::DeleterFnPtr raw_deleter() const { return nullptr; }
+  c10::DeleterFnPtr raw_deleter() const { return &release; }
   void copy_data(void* to, const void* from, size_t bytes) const { std::memcpy(to, from, bytes); }
   // NOLINTEND(modernize-use-override)
 
@@ -58,7 +91,9 @@ class HugePages final : public c10::Allocator {
 }  // namespace
 
 void use_huge_pages() {
-  static HugePages allocator(*c10::GetDefaultCPUAllocator());
+  c10::Allocator& own = *c10::GetDefaultCPUAllocator();
+  own_deleter = own.raw_deleter();
+  static HugePages allocator(own);
   c10::SetCPUAllocator(&allocator);
 }
 

@@ -49,7 +49,7 @@ class ForgetAnchor {
   /// left times L.
   SolvedThroughRoot solve_by_factor(const Tensor& d, double strength) const;
   bool measures_by_system(double strength) const;
-  /// By what S is multiplied in the system.
+  /// By what T S is multiplied in the system.
   double penalty(double strength) const { return strength * retain_scale_; }
   /// Of the system, its largest eigenvalue over its smallest, at most.
   double width(double strength) const;
@@ -62,7 +62,7 @@ class ForgetAnchor {
   bool few_tokens_;  ///< the retain moment keeps rows, which are its root
   double weight_;    ///< T
   mutable std::optional<MomentRoot> root_;
-  mutable Tensor retain_;  ///< T S, float64 `[channels, channels]`; of what `root_` is a root of
+  mutable Tensor retain_;  ///< T S, float64 `[channels, channels]`; `root_` is one of it over T
   double retain_scale_;    ///< by which it is to be multiplied
   Tensor anchor_;          ///< A, float64; undefined where it is g I
   mutable std::map<double, Tensor> solved_;
