@@ -115,9 +115,9 @@ class Model {
   bool runs_model() const { return !inputs_.moments || options_.method == Method::kForgetAware; }
 
   const std::vector<Site>& sites(int64_t layer) const {
-    static const std::vector<Site> kNone;
+    static const std::vector<Site> none;
     const auto found = sites_.find(layer);
-    return found == sites_.end() ? kNone : found->second;
+    return found == sites_.end() ? none : found->second;
   }
 
   double channels(const Site& site) const { return static_cast<double>(channels_.at(site)); }
