@@ -11,6 +11,7 @@
 #include "sagesan/spectral/subspace.h"
 #include "sagesan/support/error.h"
 #include "sagesan/support/memory.h"
+#include "site_rules.h"
 
 namespace sagesan {
 namespace {
@@ -26,13 +27,6 @@ constexpr double kDoubt = 128 << 20;
 /// Tensors of a block of rows while it is solved, in `apply_rule`.
 constexpr double kSolveBlocks = 16;
 
-/// Whether the Cholesky factor of a system solves, without any directions.
-bool solves_system(const SanitizeOptions& options, bool is_tied_head) {
-  const bool method = options.method == Method::kSage || uses_every_direction(options.method);
-  const bool every = options.energy == 1 || uses_every_direction(options.method);
-  return method && every && !is_tied_head && !options.target_bias;
-}
-
 /// What is held while the inputs of one site are solved for, beside its moment: counted in copies
 /// of a matrix as large as the moment. `worst`: should few directions not hold the energy, a system
 /// not do for measuring, or rounding leave no root, which then is one of a copy (8).
@@ -47,7 +41,7 @@ double solving(const SanitizeOptions& options, double channels, double rows, boo
   // A root and its float32.
   if (options.method == Method::kRollback) return (12 + copy) * square;
   // A system and its factor, and a root of its own at strengths that are small or immense.
-  if (solves_system(options, is_tied_head)) return (worst ? 20 + copy : 16) * square;
+  if (needs_no_directions(options, false, is_tied_head)) return (worst ? 20 + copy : 16) * square;
   const bool every = worst || options.energy == 1 || uses_every_direction(options.method);
   // Directions, root, and a QR decomposition of as many random ones.
   if (every && options.method == Method::kRandom) return 40 * square;

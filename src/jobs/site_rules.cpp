@@ -26,6 +26,12 @@ Filter plain_filter(const SanitizeOptions& options) {
   return filter;
 }
 
+bool needs_no_directions(const SanitizeOptions& options, bool has_rows, bool tied_head) {
+  const bool every = uses_every_direction(options.method);
+  return (every || (options.method == Method::kSage && options.energy == 1)) &&
+         !options.target_bias && !has_rows && !tied_head;
+}
+
 SiteRules::SubspaceKey SiteRules::key_of(const SanitizeOptions& user) {
   return {uses_every_direction(user.method) ? 1 : user.energy, user.method == Method::kRandom};
 }
@@ -46,11 +52,8 @@ SiteRules::SiteRules(const Site& site, const SiteMoment& moment, double referenc
   const auto is_anchored = [&](const SanitizeOptions& user) {
     return user.method == Method::kForgetAware && forget.moment != nullptr;
   };
-  // At energy 1 a finite strength needs no directions; what tied rows and a target need are the
-  // eigenvalues.
   const auto is_ridge = [&](const SanitizeOptions& user) {
-    return (user.method == Method::kSage || uses_every_direction(user.method)) &&
-           key_of(user).first == 1 && !user.target_bias && !second.has_rows() && !tied_head;
+    return needs_no_directions(user, second.has_rows(), tied_head);
   };
   double energy = 0;  // the largest for which directions are needed
   for (const SanitizeOptions* user : users) {

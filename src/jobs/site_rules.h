@@ -26,6 +26,10 @@ struct ForgetMoment {
 /// The filter that the options say outright, without a target.
 Filter plain_filter(const SanitizeOptions& options);
 
+/// Whether a ridge system is solved instead: at energy 1 a finite strength needs no directions;
+/// what tied rows and a target need are the eigenvalues, and rows have few.
+bool needs_no_directions(const SanitizeOptions& options, bool has_rows, bool tied_head);
+
 /// The moment of one site made ready for every method that asks for it: decomposed once, however
 /// many energies are asked.
 class SiteRules {

@@ -61,10 +61,9 @@ MomentRoot root_of_moment(const SecondMoment& moment, const std::string& site) {
 
 MomentRoot root_of_sum(Tensor& sum, double weight, const std::string& site) {
   Tensor root = factor_with_floor(sum);
+  if (!root.defined()) sum = sum.clone();  // what it shares its numbers with stays
   // Rounding can turn an eigenvalue below zero where channels depend on one another.
   for (double lift = kMomentRounding / 10; !root.defined() && lift < kMostLift; lift *= 10) {
-    // What it shares its numbers with does not see it.
-    if (lift == kMomentRounding / 10) sum = sum.clone();
     sum.diagonal().mul_(1 + lift);
     root = factor_with_floor(sum);
   }

@@ -5,7 +5,6 @@
 #include <sys/mman.h>
 
 #include <cstddef>
-#include <cstdint>
 #include <cstring>
 #include <mutex>
 #include <new>
@@ -14,9 +13,6 @@
 
 namespace sagesan {
 namespace {
-
-/// Every mapping has this much, few blocks of the heap have.
-constexpr uintptr_t kLeastAlignment = 4096;
 
 /// Bytes of each mapping, by its start.
 struct Mappings {
@@ -32,7 +28,6 @@ Mappings& mappings() {
 
 /// Takes a mapping off the list; 0 where it is none.
 size_t forget_mapping(void* data) {
-  if (reinterpret_cast<uintptr_t>(data) % kLeastAlignment != 0) return 0;
   const std::lock_guard lock(mappings().mutex);
   const auto found = mappings().bytes.find(data);
   if (found == mappings().bytes.end()) return 0;
@@ -41,14 +36,12 @@ size_t forget_mapping(void* data) {
   return bytes;
 }
 
-c10::DeleterFnPtr own_deleter = nullptr;
-
 /// Of blocks of either kind: libtorch frees some without their `DataPtr`.
 void release(void* data) {
   if (const size_t bytes = forget_mapping(data); bytes > 0)
     ::munmap(data, bytes);
   else
-    own_deleter(data);
+    c10::GetDefaultCPUAllocator()->raw_deleter()(data);
 }
 
 /// Nothing where the system has no memory.
@@ -72,28 +65,21 @@ c10::DataPtr map(size_t bytes) {
 /// What is virtual changed with libtorch 2.3: each version overrides what it knows.
 class HugePages final : public c10::Allocator {
  public:
-  explicit HugePages(c10::Allocator& own) : own_(own) {}
-
   // NOLINTBEGIN(modernize-use-override)
   c10::DataPtr allocate(size_t bytes) const {
     c10::DataPtr data = bytes >= kLeastHugePages ? map(bytes) : c10::DataPtr();
-    return data ? std::move(data) : own_.allocate(bytes);
+    return data ? std::move(data) : c10::GetDefaultCPUAllocator()->allocate(bytes);
   }
   c10::DataPtr allocate(size_t bytes) { return std::as_const(*this).allocate(bytes); }
   c10::DeleterFnPtr raw_deleter() const { return &release; }
   void copy_data(void* to, const void* from, size_t bytes) const { std::memcpy(to, from, bytes); }
   // NOLINTEND(modernize-use-override)
-
- private:
-  c10::Allocator& own_;
 };
 
 }  // namespace
 
 void use_huge_pages() {
-  c10::Allocator& own = *c10::GetDefaultCPUAllocator();
-  own_deleter = own.raw_deleter();
-  static HugePages allocator(own);
+  static HugePages allocator;
   c10::SetCPUAllocator(&allocator);
 }
 
